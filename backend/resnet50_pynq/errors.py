@@ -1,0 +1,90 @@
+"""Every error this package raises on purpose, and whose fault each one is.
+
+    Resnet50Error
+    ├── CallerError            the request or the command is wrong        INVALID_ARG
+    │   ├── BadImage           bytes that are no picture we accept
+    │   ├── BadPixels          a pixel tensor of the wrong shape or type
+    │   └── Unsupported        something this card image cannot give
+    ├── SetupError             the deployment is wrong: files, parameters INVALID_ARG
+    │   ├── BadParameter       a model parameter or option
+    │   ├── BadWeights         the FC weights file
+    │   ├── BadNetwork         a network parameter file
+    │   ├── BadCardImage       an xclbin
+    │   └── ServerNotFound     no tritonserver, or one that cannot start
+    └── CardError              the card's fault, retry elsewhere          UNAVAILABLE
+        ├── CardNotFound       no such card
+        ├── CardTimeout        a kernel start missed its deadline
+        └── CardRule           use that the hardware forbids
+
+Messages are lower case and name what was asked, what was found, the limit and the next step.
+"""
+
+from __future__ import annotations
+
+
+class Resnet50Error(Exception):
+    """Base class; `triton_code` is the name of a `TritonError` code."""
+
+    triton_code = "INTERNAL"
+
+
+class CallerError(Resnet50Error):
+    """The request itself is wrong; sending it again cannot help."""
+
+    triton_code = "INVALID_ARG"
+
+
+class BadImage(CallerError):
+    """Encoded bytes that do not decode to a picture within the limits."""
+
+
+class BadPixels(CallerError):
+    """A pixel tensor that is not uint8 (N, 224, 224, 3)."""
+
+
+class Unsupported(CallerError):
+    """A result that the loaded card image does not compute."""
+
+
+class SetupError(Resnet50Error):
+    """The deployment is wrong: a file, a parameter, an installation."""
+
+    triton_code = "INVALID_ARG"
+
+
+class BadParameter(SetupError):
+    """An unknown model parameter, or a value out of its range."""
+
+
+class BadWeights(SetupError):
+    """An FC weights file that is not 1000 x 2048 int8."""
+
+
+class BadNetwork(SetupError):
+    """Network parameters that are missing, misshapen or out of range."""
+
+
+class BadCardImage(SetupError):
+    """A file that is not an xclbin with the resnet50 kernel."""
+
+
+class ServerNotFound(SetupError):
+    """No usable tritonserver, Python backend stub or shared libpython."""
+
+
+class CardError(Resnet50Error):
+    """The card failed; the same request may succeed on another card or later."""
+
+    triton_code = "UNAVAILABLE"
+
+
+class CardNotFound(CardError):
+    """A card name that matches no card on this machine."""
+
+
+class CardTimeout(CardError):
+    """A kernel start that missed its deadline."""
+
+
+class CardRule(CardError):
+    """A use of the card that real hardware would not survive or would answer wrongly."""
