@@ -153,12 +153,12 @@ class Network:
 
     def to_bytes(self) -> bytes:
         """The bytes of a compressed net.npz; equal parameters give equal bytes."""
-        # np.savez stamps members with the time of day since NumPy 2; writing the members here keeps images reproducible.
+        # Not np.savez: it leaves the members' time stamps to the NumPy version, and card images must be reproducible.
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in SHAPES:
                 member = io.BytesIO()
-                np.lib.format.write_array(member, self.arrays[name], allow_pickle=False)
+                np.save(member, self.arrays[name], allow_pickle=False)
                 info = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
                 info.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(info, member.getvalue())
