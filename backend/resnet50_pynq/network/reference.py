@@ -32,6 +32,12 @@ def threshold(x: NDArray[Any], thresholds: NDArray[np.int32]) -> Activations:
     return count
 
 
+def _windows(x: NDArray[Any], k: int, stride: int) -> NDArray[Any]:
+    """Every k x k window of x (N, H, W, C) at the stride: a view (N, H', W', C, k, k)."""
+    view: NDArray[Any] = np.lib.stride_tricks.sliding_window_view(x, (k, k), (1, 2))  # type: ignore[call-overload]
+    return view[:, ::stride, ::stride]
+
+
 def convolve(
     x: NDArray[Any], weights: NDArray[np.int8], stride: int = 1, pad: tuple[int, int] = (0, 0)
 ) -> NDArray[np.int32]:
@@ -41,7 +47,7 @@ def convolve(
     """
     k = weights.shape[1]
     x = np.pad(x.astype(np.float32), ((0, 0), pad, pad, (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(1, 2))[:, ::stride, ::stride]
+    windows = _windows(x, k, stride)
     columns = windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)  # (N, H', W', ky * kx * C)
     sums: NDArray[np.float32] = columns @ weights.reshape(weights.shape[0], -1).T.astype(np.float32)
     return sums.astype(np.int32)
@@ -51,8 +57,7 @@ def stem(network: Network, pixels: NDArray[np.uint8]) -> Activations:
     """conv0 and the max pool. pixels: uint8 (N, 224, 224, 3) BGR -> (N, 56, 56, 64) of 0..3."""
     x = threshold(convolve(pixels, network["conv0.weights"], 2, (3, 2)), network["conv0.thresholds"])
     padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
-    pooled: Activations = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))[:, ::2, ::2].max((4, 5))
-    return pooled
+    return _windows(padded, 3, 2).max((4, 5))
 
 
 def bottleneck(network: Network, block: Block, x: Activations) -> Activations:
@@ -80,9 +85,9 @@ def run_stages(network: Network, pixels: NDArray[np.uint8]) -> Iterator[tuple[st
 
 
 def pool_features(x: Activations) -> NDArray[np.uint16]:
-    """The head's input: x (N, 7, 7, 2048) of 0..15 -> uint16 (N, 2048), the sums over the 49 pixels of max(0, x - 8)."""
-    relu = np.maximum(x, 8) - 8
-    return relu.sum((1, 2), dtype=np.uint16)
+    """The head's input: x (N, 7, 7, 2048) of 0..15 -> uint16 (N, 2048), sums over the pixels of max(0, x - 8)."""
+    features: NDArray[np.uint16] = (np.maximum(x, 8) - 8).sum((1, 2), dtype=np.uint16)
+    return features
 
 
 def fully_connected(
