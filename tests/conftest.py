@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from resnet50_pynq.server.deploy import Deployment
+from resnet50_pynq.server.process import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,3 +32,22 @@ def shared_data(shared: Path) -> Path:
 def shared_photos(shared: Path) -> Path:
     """50 photos and labels.txt"""
     return shared / "photos"
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The sample deployment: card.xclbin, fcweights.csv, labels.txt, images/ (built where absent)."""
+    from resnet50_pynq.sample.build import build_sample
+
+    directory = ROOT / "build" / "sample"
+    build_sample(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def server(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real tritonserver with the sample on the software card, shared by the tests that do not harm it."""
+    repository = Deployment.of_sample(sample).make_repository(tmp_path_factory.mktemp("repository") / "models")
+    with Server(repository) as running:
+        running.wait_ready()
+        yield running

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .errors import BadImage
 from .tensors import IMAGE_SIZE, PIXELS_SHAPE
@@ -42,8 +42,8 @@ def decode_image(data: bytes, out: NDArray[np.uint8] | None = None) -> NDArray[n
         raise
     except Exception as error:
         # Pillow's plugins raise nearly anything on hostile bytes (struct.error, IndexError, SyntaxError, ...).
-        kind = "is not an image that can be read" if isinstance(error, Image.UnidentifiedImageError) else "is damaged"
-        detail = "" if isinstance(error, Image.UnidentifiedImageError) else f": {error}"
+        kind = "is not an image that can be read" if isinstance(error, UnidentifiedImageError) else "is damaged"
+        detail = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
         raise BadImage(f"image of {len(data)} bytes (starting {data[:8]!r}) {kind}{detail}") from error
     if out is None:
         out = np.empty(PIXELS_SHAPE, np.uint8)

@@ -46,10 +46,9 @@ def convolve(
     Returns: int32 (N, H', W', cout), exact while every sum stays below 2^24.
     """
     k = weights.shape[1]
-    x = np.pad(x.astype(np.float32), ((0, 0), pad, pad, (0, 0)))
-    windows = _windows(x, k, stride)
+    windows = _windows(np.pad(x.astype(np.float32), ((0, 0), pad, pad, (0, 0))), k, stride)
     columns = windows.transpose(0, 1, 2, 4, 5, 3).reshape(*windows.shape[:3], -1)  # (N, H', W', ky * kx * C)
-    sums: NDArray[np.float32] = columns @ weights.reshape(weights.shape[0], -1).T.astype(np.float32)
+    sums: NDArray[Any] = columns @ weights.reshape(weights.shape[0], -1).T.astype(np.float32)
     return sums.astype(np.int32)
 
 
@@ -57,7 +56,8 @@ def stem(network: Network, pixels: NDArray[np.uint8]) -> Activations:
     """conv0 and the max pool. pixels: uint8 (N, 224, 224, 3) BGR -> (N, 56, 56, 64) of 0..3."""
     x = threshold(convolve(pixels, network["conv0.weights"], 2, (3, 2)), network["conv0.thresholds"])
     padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
-    return _windows(padded, 3, 2).max((4, 5))
+    pooled: Activations = _windows(padded, 3, 2).max((4, 5))
+    return pooled
 
 
 def bottleneck(network: Network, block: Block, x: Activations) -> Activations:

@@ -1,0 +1,57 @@
+# Every job of the project, one target each; `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+BIN := $(VENV)/bin
+SAMPLE := build/sample
+NATIVE := $(wildcard backend/CMakeLists.txt backend/resnet50_pynq/network/native/*)
+
+.PHONY: help
+help: ## this list
+	@echo "make TARGET, with one of:"
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18 | sed 's/^/  /'
+	@echo "PYTHON=/path/to/python3.11 chooses the Python, TRITONSERVER=/path/to/tritonserver the server."
+
+$(BIN)/python:
+	python=$$(deploy/setup-machine) && "$$python" -m venv $(VENV)
+
+$(VENV)/.packages: $(BIN)/python backend/pyproject.toml client/pyproject.toml $(NATIVE)
+	@echo "installing the packages into $(VENV) (a minute or two, once) ..."
+	$(BIN)/python -m pip install -q "pip>=25.1"
+	$(BIN)/python -m pip install -q -e "backend[server]" -e client
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.packages pyproject.toml
+	$(BIN)/python -m pip install -q --group dev
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.packages ## the virtual environment with both packages
+
+.PHONY: sample
+sample: setup ## the sample network, its weights and pictures (built once)
+	@$(BIN)/resnet50-pynq build-sample -o $(SAMPLE)
+
+.PHONY: run
+run: sample ## start the server on the software card, classify the sample's pictures, print the result, end
+	@$(BIN)/resnet50-pynq serve --sample $(SAMPLE) --free-ports -- \
+		$(BIN)/resnet50-client accuracy $(SAMPLE)/images --labels $(SAMPLE)/images/labels.txt --url {grpc} --table
+
+.PHONY: serve
+serve: sample ## start the server and keep it up; ARGS="--card xrt:0 --xclbin X --fcweights F" serves something else
+	@$(BIN)/resnet50-pynq serve $(or $(ARGS),--sample $(SAMPLE))
+
+.PHONY: test
+test: $(VENV)/.tools sample ## set up all and run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.tools ## ruff, mypy (strict), layer rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: clean
+clean: ## remove the virtual environment and everything built
+	rm -rf $(VENV) build

@@ -1,0 +1,158 @@
+"""The command `resnet50-pynq`: card images, the sample, the server, and one run without Triton."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from . import __version__
+from .errors import Resnet50Error
+
+EPILOG = """\
+examples:
+  resnet50-pynq build-sample -o build/sample
+  resnet50-pynq serve --sample build/sample
+  resnet50-pynq serve --xclbin resnet50.xclbin --fcweights fcweights.csv --card xrt:0
+  resnet50-pynq run --xclbin card.xclbin --fcweights fcweights.csv --pixels in.npy -o out.npz
+
+exit codes: 0 done, 1 failed (the reason is printed), 2 wrong usage, 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit."""
+    # A plain kill ends us as Ctrl-C does: servers are stopped and temporary files removed on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    args = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        code = command(args)
+    except Resnet50Error as error:
+        print(f"resnet50-pynq: {error}", file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="resnet50-pynq",
+        description="Serve the Xilinx ResNet50-PYNQ accelerator, or a software card that computes the same bits.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command.set_defaults(command=function)
+        return command
+
+    c = add("build-image", build_image, "make a software card image (xclbin) from network parameters")
+    c.add_argument("--network", type=Path, required=True, metavar="NET.npz", help="the network's parameters")
+    c.add_argument("--kernel", choices=("logits", "top5"), default="logits", help="what it returns (default: logits)")
+    c.add_argument("-o", "--output", type=Path, required=True, metavar="CARD.xclbin")
+
+    c = add("import-network", import_network, "read the trained parameters out of a checkout of Xilinx/ResNet50-PYNQ")
+    c.add_argument("checkout", type=Path, metavar="CHECKOUT")
+    c.add_argument("-o", "--output", type=Path, required=True, metavar="NET.npz")
+
+    c = add("build-sample", build_sample, "make the sample: a network, its weights and pictures that it knows")
+    c.add_argument("-o", "--output", type=Path, required=True, metavar="DIRECTORY")
+
+    c = add("run", run, "run the network on prepared pixels, without Triton")
+    _add_deployment(c, required=True)
+    c.add_argument("--pixels", type=Path, required=True, metavar="IN.npy", help="uint8 (N, 224, 224, 3), B, G, R")
+    c.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.npz", help="logits and top5")
+
+    c = add("serve", serve, "start tritonserver with the models on a card")
+    _add_deployment(c, required=False)
+    c.add_argument("--sample", type=Path, metavar="DIRECTORY", help="serve the sample built there (instead of files)")
+    c.add_argument("--labels", type=Path, help="class names, one a line, for the classification extension")
+    c.add_argument("--repository", type=Path, help="the models (default: this project's model_repository/)")
+    c.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    c.add_argument("--http-port", type=int, default=8000)
+    c.add_argument("--grpc-port", type=int, default=8001)
+    c.add_argument("--metrics-port", type=int, default=8002)
+    c.add_argument("--free-ports", action="store_true", help="listen on ports that are free instead")
+    c.add_argument("--log", type=Path, help="where tritonserver's output goes (default: shown when it fails)")
+    c.add_argument(
+        "run",
+        nargs="*",
+        metavar="-- PROGRAM ARGUMENT",
+        help="run a program while the server is up, then end both; {grpc}, {http} and {metrics} become the addresses",
+    )
+    return parser
+
+
+def _add_deployment(parser: argparse.ArgumentParser, required: bool) -> None:
+    parser.add_argument("--xclbin", type=Path, required=required, help="the card image")
+    parser.add_argument(
+        "--fcweights", type=Path, required=required, help="the FC weights: 1000 x 2048 int8, CSV or .npy"
+    )
+    parser.add_argument("--card", default="software:0", help="software:N or xrt:N (default: software:0)")
+
+
+def build_image(args: argparse.Namespace) -> int:
+    """Write a software card image."""
+    from .card_image import write_card_image
+    from .network.params import Network
+
+    write_card_image(args.output, Network.load(args.network), args.kernel)
+    print(f"wrote {args.output} ({args.kernel} kernel, {args.output.stat().st_size} bytes)")
+    return 0
+
+
+def import_network(args: argparse.Namespace) -> int:
+    """Write net.npz from an upstream checkout."""
+    from .files import write_atomically
+    from .network.importer import import_checkout
+
+    write_atomically(args.output, import_checkout(args.checkout).to_bytes())
+    print(f"wrote {args.output}")
+    return 0
+
+
+def build_sample(args: argparse.Namespace) -> int:
+    """Make the sample, unless it is there already."""
+    from .sample.build import build_sample as build
+
+    build(args.output, progress=print)
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pixels through one card, results to a file."""
+    from .run import run_file
+
+    count, elapsed_s = run_file(args.xclbin, args.fcweights, args.card, args.pixels, args.output)
+    print(f"{count} images in {elapsed_s:.3f} s on {args.card}: {args.output}")
+    return 0
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Run the server until Ctrl-C, or for as long as the given program runs."""
+    from .server.deploy import Deployment, serve_until_done
+    from .server.process import Ports
+
+    ports = Ports(args.host, args.http_port, args.grpc_port, args.metrics_port)
+    if args.free_ports:
+        ports = Ports.free(args.host)
+    if args.sample:
+        deployment = Deployment.of_sample(args.sample, args.card)
+    elif args.xclbin and args.fcweights:
+        deployment = Deployment(args.xclbin, args.fcweights, args.labels, args.card)
+    else:
+        print("resnet50-pynq serve: give --sample DIRECTORY, or both --xclbin and --fcweights", file=sys.stderr)
+        return 2
+    return serve_until_done(deployment, args.repository, ports, args.log, args.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""A file of pixels through one card, without Triton."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .errors import BadPixels
+from .files import write_atomically
+from .kernel import Kernel
+from .weights import load_fc_weights
+
+
+def run_file(xclbin: Path, fcweights: Path, card: str, pixels: Path, output: Path) -> tuple[int, float]:
+    """Run pixels through the card and write `logits` int32 (N, 1000), where the kernel has them, and `top5`.
+
+    Args:
+        pixels: .npy of uint8 (N, 224, 224, 3), B, G, R.
+        output: .npz with `top5` uint32 (N, 5), and `logits` with a logits kernel.
+
+    Returns:
+        The number of images, and the seconds that the card took.
+
+    Raises:
+        BadPixels: `pixels` is not such a file.
+    """
+    try:
+        images = np.load(pixels, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadPixels(f"cannot read pixels {pixels}: {error}; a .npy of uint8 (N, 224, 224, 3) is needed") from error
+    with Kernel(xclbin, load_fc_weights(fcweights), card) as kernel:
+        start = time.perf_counter()
+        result = kernel.run(images)
+        elapsed_s = time.perf_counter() - start
+    arrays = {"top5": result.top5}
+    if result.logits is not None:
+        arrays["logits"] = result.logits
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(output, buffer.getvalue())
+    return len(images), elapsed_s

@@ -1,0 +1,69 @@
+"""One deployment served: its repository made, the server up, a program run against it or waited for, all ended."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ServerNotFound
+from .process import Ports, Server
+from .repository import default_repository, make_repository
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is served, and on which card."""
+
+    xclbin: Path
+    fcweights: Path
+    labels: Path | None = None
+    card: str = "software:0"
+
+    @classmethod
+    def of_sample(cls, directory: Path, card: str = "software:0") -> Deployment:
+        """The sample that `build-sample` made."""
+        return cls(directory / "card.xclbin", directory / "fcweights.csv", directory / "labels.txt", card)
+
+    def make_repository(self, directory: Path, source: Path | None = None) -> Path:
+        """A model repository that serves this deployment; `directory` must not exist."""
+        return make_repository(
+            directory,
+            source or default_repository(),
+            self.xclbin,
+            self.fcweights,
+            self.labels,
+            {"resnet50": {"card": self.card}},
+        )
+
+
+def serve_until_done(
+    deployment: Deployment, source: Path | None, ports: Ports, log: Path | None, program: Sequence[str] = ()
+) -> int:
+    """Serve; with a program, run it meanwhile and return its exit code; without, serve until interrupted."""
+    with tempfile.TemporaryDirectory(prefix="resnet50-repository-") as scratch:
+        repository = deployment.make_repository(Path(scratch) / "models", source)
+        start = time.monotonic()
+        print(f"starting tritonserver on {deployment.card} ...", flush=True)
+        with Server(repository, ports, log) as server:
+            server.wait_ready()
+            print(f"ready in {time.monotonic() - start:.1f} s", flush=True)
+            if program:
+                addresses = {"grpc": server.grpc_url, "http": server.http_url, "metrics": server.metrics_url}
+                return subprocess.call([word.format(**addresses) for word in program])
+            print(
+                f"  gRPC     {server.grpc_url}\n"
+                f"  HTTP     http://{server.http_url}/v2/models/classify\n"
+                f"  metrics  http://{server.metrics_url}/metrics\n"
+                "Ctrl-C ends it",
+                flush=True,
+            )
+            try:
+                code = server.process.wait()
+            except KeyboardInterrupt:
+                print("\nending ...", flush=True)
+                return 0
+            raise ServerNotFound(f"tritonserver ended by itself with code {code}:\n{server.log_errors()}")

@@ -1,0 +1,163 @@
+"""One tritonserver process: started with a repository, waited for, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from ..errors import ServerNotFound
+from .installation import find_server
+
+STOP_TIMEOUT_S = 30.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the server listens, all on one address."""
+
+    host: str
+    http: int
+    grpc: int
+    metrics: int
+
+    @classmethod
+    def free(cls, host: str = "127.0.0.1") -> Ports:
+        """Three ports that nothing uses at this moment."""
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+            for s in sockets:
+                s.bind((host, 0))
+            http, grpc, metrics = (s.getsockname()[1] for s in sockets)
+        return cls(host, http, grpc, metrics)
+
+
+class Server:
+    """A running tritonserver; a context manager that ends it, whatever happens.
+
+    Args:
+        repository: a model repository that is ready to serve.
+        ports: where to listen.
+        log: where the server's output goes; a temporary file where not given.
+        options: more options of tritonserver.
+
+    Raises:
+        ServerNotFound: there is no server, or it ended before it was ready; the message carries the end of its log.
+    """
+
+    def __init__(
+        self, repository: Path, ports: Ports | None = None, log: Path | None = None, options: Sequence[str] = ()
+    ) -> None:
+        self.ports = ports or Ports.free()
+        self._scratch = Path(tempfile.mkdtemp(prefix="resnet50-server-"))
+        self.log = log or self._scratch / "tritonserver.log"
+        # Ours alone, so that what a killed server leaves in /dev/shm can be told from its neighbours' and removed.
+        self._shm_prefix = f"resnet50_{os.getpid()}_{self.ports.grpc}_"
+        try:
+            installation = find_server()
+            command = [str(installation.binary), *self._options(repository)]
+            backends = installation.make_backend_directory(self._scratch / "backends")
+            if backends:
+                command.append(f"--backend-directory={backends}")
+            with self.log.open("wb") as output:
+                self.process = subprocess.Popen(
+                    [*command, *options],
+                    env=installation.environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    # Ctrl-C reaches us alone, and we end the server; if we are killed, the kernel ends it.
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent,
+                )
+        except BaseException:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise
+
+    def _options(self, repository: Path) -> list[str]:
+        p = self.ports
+        return [
+            f"--model-repository={repository}",
+            f"--http-address={p.host}",
+            f"--http-port={p.http}",
+            f"--grpc-address={p.host}",
+            f"--grpc-port={p.grpc}",
+            f"--metrics-address={p.host}",
+            f"--metrics-port={p.metrics}",
+            f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
+        ]
+
+    @property
+    def http_url(self) -> str:
+        return f"{self.ports.host}:{self.ports.http}"
+
+    @property
+    def grpc_url(self) -> str:
+        return f"{self.ports.host}:{self.ports.grpc}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"{self.ports.host}:{self.ports.metrics}"
+
+    def is_ready(self) -> bool:
+        """Whether the server says that all its models are ready."""
+        try:
+            with urllib.request.urlopen(f"http://{self.http_url}/v2/health/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def wait_ready(self, timeout_s: float = 120.0) -> None:
+        """Wait until all models are ready. Raises ServerNotFound when the server ends, or is late."""
+        deadline = time.monotonic() + timeout_s
+        while not self.is_ready():
+            if self.process.poll() is not None:
+                raise ServerNotFound(f"tritonserver ended with code {self.process.returncode}:\n{self.log_errors()}")
+            if time.monotonic() > deadline:
+                raise ServerNotFound(f"tritonserver was not ready in {timeout_s:g} s:\n{self.log_errors()}")
+            time.sleep(0.1)
+
+    def log_errors(self) -> str:
+        """What the log says went wrong: its error lines, or its end where it has none."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        errors = [line for line in lines if line.startswith("E") or "Error" in line or "error:" in line]
+        return "\n".join(errors[:10] or lines[-15:])
+
+    def stop(self) -> int:
+        """End the server, waiting for requests in flight; returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for region in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
+            region.unlink(missing_ok=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        return self.process.returncode
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,83 @@
+"""Makes a model repository that is ready to serve: the project's models with one deployment's files and parameters."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from ..card_image import read_card_image
+from ..errors import BadParameter, ServerNotFound
+from ..tensors import LOGITS
+
+LABELS = "labels.txt"
+
+
+def default_repository() -> Path:
+    """The project's `model_repository/`, beside the package or in the working directory."""
+    beside = Path(__file__).resolve().parents[3] / "model_repository"
+    for candidate in (beside, Path.cwd() / "model_repository"):
+        if (candidate / "resnet50" / "config.pbtxt").is_file():
+            return candidate
+    raise ServerNotFound("no model_repository/ beside the package or in the working directory: name it by --repository")
+
+
+def make_repository(
+    directory: Path,
+    source: Path,
+    xclbin: Path,
+    fcweights: Path,
+    labels: Path | None = None,
+    parameters: Mapping[str, Mapping[str, str]] | None = None,
+) -> Path:
+    """Copy the models of `source` into `directory` (must not exist) and set their parameters.
+
+    Args:
+        directory: the repository to make.
+        source: the project's model_repository/.
+        xclbin: the card image; where its kernel gives only top-5, `classify` is made to do without LOGITS.
+        fcweights: the FC weights file.
+        labels: class names, one a line.
+        parameters: per model, parameters to set: {"resnet50": {"card": "xrt:0"}}.
+
+    Raises:
+        BadCardImage: `xclbin` cannot be used.
+        BadParameter: a file is missing, or a model does not exist.
+    """
+    image = read_card_image(xclbin)
+    for path in (fcweights, *([labels] if labels else [])):
+        if not path.is_file():
+            raise BadParameter(f"{path} is not a file")
+    shutil.copytree(source, directory, ignore=shutil.ignore_patterns("__pycache__"))
+    files = {"xclbin": str(xclbin.resolve()), "fcweights": str(fcweights.resolve())}
+    _set_parameters(directory / "resnet50" / "config.pbtxt", files)
+    for model, values in (parameters or {}).items():
+        _set_parameters(directory / model / "config.pbtxt", values)
+    if labels:
+        shutil.copyfile(labels, directory / "resnet50" / LABELS)
+    if image.kernel == "top5":
+        _drop_logits(directory / "classify" / "config.pbtxt")
+    return directory
+
+
+def _set_parameters(path: Path, values: Mapping[str, str]) -> None:
+    if not path.is_file():
+        raise BadParameter(f"no model '{path.parent.name}' in the repository")
+    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    for name, value in values.items():
+        config.parameters[name].string_value = value
+    path.write_text(text_format.MessageToString(config))
+
+
+def _drop_logits(path: Path) -> None:
+    """The published kernel ranks on the card and returns no logits: the ensemble must not promise them."""
+    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    kept = [output for output in config.output if output.name != LOGITS.name]
+    del config.output[:]
+    config.output.extend(kept)
+    for step in config.ensemble_scheduling.step:
+        step.output_map.pop(LOGITS.name, None)
+    path.write_text(text_format.MessageToString(config))
