@@ -1,0 +1,28 @@
+"""Client of a Triton server that runs resnet50-pynq.
+
+from resnet50_client import Client
+
+with Client("localhost:8001") as client:
+    for prediction in client.classify(["cat.jpg", "dog.jpg"]):
+        print(prediction.source, prediction.error or prediction.top[0].name)
+"""
+
+from resnet50_client.blocking import Client
+from resnet50_client.client import AsyncClient, ServerInfo
+from resnet50_client.errors import ClientError, DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
+from resnet50_client.prediction import Candidate, Prediction
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncClient",
+    "Candidate",
+    "Client",
+    "ClientError",
+    "DatasetError",
+    "ModelMismatch",
+    "Prediction",
+    "RequestRefused",
+    "ServerInfo",
+    "ServerUnavailable",
+]

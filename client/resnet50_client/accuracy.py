@@ -1,0 +1,131 @@
+"""Count right and wrong answers, and say how far the figures can be trusted. No I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from resnet50_client.prediction import Prediction
+
+Z_95 = 1.959963984540054  # the 97.5 % point of the normal distribution: two-sided 95 %
+
+
+def wilson_interval(hits: int, trials: int, z: float = Z_95) -> tuple[float, float]:
+    """Bound a proportion (E. B. Wilson, 1927).
+
+    Unlike the plain normal interval it holds near 0, near 1 and for few trials.
+
+    Args:
+        hits: successes, 0 to `trials`.
+        trials: how many were tried; 0 gives (0, 1), nothing is known.
+        z: how many standard deviations wide, to each side.
+
+    Returns:
+        Lower and upper bound, within 0 and 1.
+    """
+    if trials == 0:
+        return 0.0, 1.0
+    share = hits / trials
+    scale = 1 + z * z / trials
+    centre = (share + z * z / (2 * trials)) / scale
+    reach = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / scale
+    # At the ends the bound is exactly 0 or 1; rounding must not say otherwise.
+    return (0.0 if hits == 0 else centre - reach), (1.0 if hits == trials else centre + reach)
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """Hits of trials, with the Wilson 95 % interval."""
+
+    hits: int
+    trials: int
+
+    @property
+    def share(self) -> float:
+        """Hits by trials; NaN if nothing was tried."""
+        return self.hits / self.trials if self.trials else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper bound of the true share, 95 %."""
+        return wilson_interval(self.hits, self.trials)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A prediction beside its label. `right` and `in_top5` are None where there is nothing to compare."""
+
+    prediction: Prediction
+    label: int | None
+    label_name: str | None = None
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the best class is the label."""
+        if self.label is None or self.prediction.error is not None:
+            return None
+        return self.prediction.class_ids[0] == self.label
+
+    @property
+    def in_top5(self) -> bool | None:
+        """Whether one of the five best classes is the label."""
+        if self.label is None or self.prediction.error is not None:
+            return None
+        return self.label in self.prediction.class_ids[:5]
+
+    @property
+    def verdict(self) -> str:
+        """One word: right, wrong, failed or unlabelled."""
+        if self.prediction.error is not None:
+            return "failed"
+        if self.right is None:
+            return "unlabelled"
+        return "right" if self.right else "wrong"
+
+
+@dataclass
+class Tally:
+    """Running counts of an accuracy run. Every image ends in exactly one of scored, failed and unlabelled."""
+
+    scored: int = 0
+    right: int = 0
+    in_top5: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)  # (file, error)
+    unlabelled: list[str] = field(default_factory=list)
+
+    def add(self, judged: Judged) -> None:
+        """Count one image. A failed image counts as failed, labelled or not."""
+        if judged.prediction.error is not None:
+            self.failed.append((judged.prediction.source, judged.prediction.error))
+        elif judged.label is None:
+            self.unlabelled.append(judged.prediction.source)
+        else:
+            self.scored += 1
+            self.right += judged.right is True
+            self.in_top5 += judged.in_top5 is True
+
+    @property
+    def images(self) -> int:
+        """Images that came out of the run, one way or another."""
+        return self.scored + len(self.failed) + len(self.unlabelled)
+
+    @property
+    def answered(self) -> int:
+        """Images that the server classified."""
+        return self.scored + len(self.unlabelled)
+
+    @property
+    def top1(self) -> Proportion:
+        """Labelled and answered images whose best class is the label."""
+        return Proportion(self.right, self.scored)
+
+    @property
+    def top5(self) -> Proportion:
+        """Labelled and answered images whose label is among the five best classes."""
+        return Proportion(self.in_top5, self.scored)
+
+
+def missing_images(labels: Iterable[str], found: Iterable[str]) -> list[str]:
+    """File names that have a label but no image, sorted."""
+    return sorted(set(labels) - set(found))

@@ -1,0 +1,85 @@
+"""`Client`: the asyncio client behind calls that block."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from resnet50_client.client import AsyncClient, Image, ServerInfo
+from resnet50_client.prediction import Prediction
+
+T = TypeVar("T")
+
+
+class Client:
+    """A client that blocks. It runs an AsyncClient on a thread of its own, so it works in notebooks too."""
+
+    def __init__(self, url: str | None = None, protocol: str | None = None, **options: Any) -> None:
+        """Connect at once.
+
+        Args:
+            url: `host:port`, `grpc://host:port` or `http://host:port`; None is localhost.
+            protocol: "grpc" (default) or "http".
+            options: the others of `AsyncClient`: model, top, names, window, timeout_s, retry_s.
+
+        Raises:
+            ServerUnavailable: nobody answers.
+            ModelMismatch: no such model, or other tensors than IMAGE and LOGITS or TOP5.
+        """
+        self._client = AsyncClient(url, protocol=protocol, **options)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="resnet50-client", daemon=True)
+        self._thread.start()
+        try:
+            self._run(self._client.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def classify(self, images: Iterable[Image]) -> list[Prediction]:
+        """Classify images; the answers are in the order of `images`.
+
+        Args:
+            images: encoded bytes or paths of files.
+
+        Returns:
+            One Prediction for each; `error` is set where one image failed.
+
+        Raises:
+            ServerUnavailable: the server went away and stayed away.
+        """
+        return self._run(self._client.classify(images))
+
+    def describe(self) -> ServerInfo:
+        """Ask who answers: server version, model and cards."""
+        return self._run(self._client.describe())
+
+    def close(self) -> None:
+        """Close the connection and end the thread; a second call does nothing."""
+        if self._loop.is_running():
+            self._run(self._client.__aexit__(None, None, None))
+            self._stop()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C lands here, in the caller's thread
+            raise
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
