@@ -1,0 +1,142 @@
+"""The starts of an emulated card's kernel: queued first in, first out, as XRT's embedded scheduler (ERT) does."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pynq._3rdparty import ert
+
+from ..errors import CardError, Resnet50Error
+from .call import KernelCall
+
+_PAYLOAD_OFFSET = 8  # header and CU mask, one word each
+
+
+class ExecBuffer:
+    """The command packet that PYNQ fills in for a start."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._memory = ctypes.create_string_buffer(size_bytes)
+
+    def as_packet(self, packet_type: Any) -> Any:
+        """The packet as a ctypes structure that shares its memory."""
+        return ctypes.cast(self._memory, ctypes.POINTER(packet_type))[0]
+
+    def registers(self) -> bytes:
+        """The kernel's register file as the packet carries it."""
+        words = self.as_packet(ert.ert_start_kernel_cmd).m_uert.m_start_cmd_struct.count - 1
+        return self._memory.raw[_PAYLOAD_OFFSET : _PAYLOAD_OFFSET + 4 * words]
+
+
+class StartHandle:
+    """One start; has the face of PYNQ's ErtWaitHandle, and blocks where that one polls."""
+
+    def __init__(self, commands: CommandQueue, sequence: int) -> None:
+        self._commands = commands
+        self._sequence = sequence
+        self._bo = None  # what `waitfor=` would collect
+        self._has_bo = False
+        self.error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the kernel has finished; asking counts as having seen it."""
+        return self._commands.see(self._sequence, 0)
+
+    def wait_done(self, timeout_s: float | None) -> bool:
+        """Block until the kernel has finished, the GIL released.
+
+        Args:
+            timeout_s: how long at most; None for as long as it takes.
+
+        Returns:
+            False where the time ran out.
+
+        Raises:
+            CardError: the start failed.
+        """
+        if not self._commands.see(self._sequence, timeout_s):
+            return False
+        if self.error is not None:
+            raise self.error
+        return True
+
+    def wait(self) -> None:
+        """Block until the kernel has finished. Raises CardError where it failed."""
+        self.wait_done(None)
+
+    async def wait_async(self) -> None:
+        """Wait without blocking the event loop."""
+        await asyncio.to_thread(self.wait)
+
+
+class CommandQueue:
+    """Runs calls one after the other in a thread of its own, and knows which buffers they use.
+
+    A buffer is in use from the start that names it until the host has *seen* that start, or a later one, done: reading
+    a result before is a mistake even if the card happens to have finished, and is then found every time.
+    """
+
+    def __init__(self, card: str, execute: Callable[[KernelCall], None]) -> None:
+        self._card = card
+        self._execute = execute
+        self._queue: queue.SimpleQueue[tuple[KernelCall, StartHandle]] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._submitted = self._finished = self._seen = 0  # sequence numbers; the queue keeps them in order
+        self._last_use: dict[int, int] = {}  # BO -> the last start that names it
+        threading.Thread(target=self._work, name=card, daemon=True).start()
+
+    @property
+    def idle(self) -> bool:
+        """Whether every start has finished."""
+        return self._finished == self._submitted
+
+    def start(self, call: KernelCall) -> StartHandle:
+        """Queue a call."""
+        with self._changed:
+            self._submitted += 1
+            handle = StartHandle(self, self._submitted)
+            self._last_use.update(dict.fromkeys(call.buffers, self._submitted))
+            self._queue.put((call, handle))
+        return handle
+
+    def see(self, sequence: int, timeout_s: float | None) -> bool:
+        """Wait until a start has finished, and note that the host has seen it. False where the time ran out."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._finished >= sequence, timeout_s):
+                return False
+            self._seen = max(self._seen, sequence)
+            return True
+
+    def uses(self, bo: int) -> bool:
+        """Whether a start that names this buffer is not yet seen done."""
+        return self._last_use.get(bo, 0) > self._seen
+
+    def release(self, bo: int) -> bool:
+        """Forget a buffer that is to be freed; False where a start that names it has not finished."""
+        with self._changed:
+            if self._last_use.get(bo, 0) > self._finished:
+                return False
+            self._last_use.pop(bo, None)
+            return True
+
+    def _work(self) -> None:
+        while True:
+            call, handle = self._queue.get()
+            try:
+                self._execute(call)
+            except Resnet50Error as error:
+                handle.error = error
+            except Exception as error:
+                handle.error = CardError(f"{self._card}: the kernel failed: {type(error).__name__}: {error}")
+                handle.error.__cause__ = error
+            del call  # the queue may be idle for long; do not keep freed memory alive
+            with self._changed:
+                self._finished += 1
+                self._changed.notify_all()
+            del handle

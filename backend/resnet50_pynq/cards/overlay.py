@@ -1,0 +1,27 @@
+"""PYNQ's Overlay on a card, made callable on every Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pynq import Overlay
+
+
+def load_overlay(xclbin: str | Path, device: Any, download: bool = True) -> Any:
+    """Load a card image on a card, as an Overlay whose kernel can be called.
+
+    The kernel's first argument is named `in`, a Python keyword, which Python 3.11 refuses as a parameter's name when
+    PYNQ makes the kernel's driver. It is renamed `in_r`, as Vitis HLS itself does, before PYNQ's first look at it.
+
+    Args:
+        download: False attaches to a card that holds this image already.
+
+    Returns:
+        The `pynq.Overlay`.
+    """
+    overlay = Overlay(str(xclbin), download=download, device=device)
+    for kernel in overlay._ip_map._description["ip"].values():
+        if "in" in kernel["registers"]:
+            kernel["registers"]["in_r"] = kernel["registers"].pop("in")
+    return overlay

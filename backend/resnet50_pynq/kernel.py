@@ -1,0 +1,271 @@
+"""One ResNet50 on one card, through PYNQ's calls only: pixels in, logits and classes out.
+
+Nothing here knows whether the card is an Alveo or a software card.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pynq import allocate
+
+from .card_image import CardImage, KernelVariant, read_card_image
+from .cards import open_card
+from .cards.overlay import load_overlay
+from .cards.waiting import wait_done
+from .errors import BadParameter, BadPixels, BadWeights, CardError, CardTimeout
+from .ranking import top5
+from .tensors import CLASSES, FEATURES, PIXELS_SHAPE, TOP
+
+_OUT: dict[KernelVariant, tuple[int, type[np.generic]]] = {"logits": (CLASSES, np.int32), "top5": (TOP, np.uint32)}
+
+
+@dataclass(frozen=True)
+class Result:
+    """logits: int32 (N, 1000), None where the kernel does not return them; top5: uint32 (N, 5), best first."""
+
+    logits: NDArray[np.int32] | None
+    top5: NDArray[np.uint32]
+
+
+class _CardUse:
+    """What the kernels of this process that share a card agree on."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()  # around start..wait: PYNQ's XrtDevice is not thread-safe
+        self.image: CardImage | None = None
+        self.kernels = 0
+
+
+_uses: dict[str, _CardUse] = {}  # by the device's tag
+
+# Buffers of kernels that were closed while the card still worked on them: freed once it is done, because memory that
+# a card may yet write must not be given to anyone else.
+_abandoned: list[tuple[Any, _CardUse, ExitStack]] = []
+_abandoned_lock = threading.Lock()
+
+
+class BufferSet:
+    """The device buffers of one start: pixels in and results out."""
+
+    def __init__(
+        self, pixels_bank: Any, out_bank: Any, max_batch: int, outputs: KernelVariant, stack: ExitStack
+    ) -> None:
+        count, dtype = _OUT[outputs]
+        self.pixels = _allocate((max_batch, *PIXELS_SHAPE), np.uint8, pixels_bank, stack)
+        self.out = _allocate((max_batch, count), dtype, out_bank, stack)
+
+    def load(self, pixels: NDArray[np.uint8]) -> None:
+        """Copy pixels: uint8 (n, 224, 224, 3) to the card; n at most the set's batch."""
+        part = self.pixels[: len(pixels)]
+        np.copyto(part, pixels)
+        part.sync_to_device()
+
+    def read(self, results: NDArray[Any]) -> None:
+        """Copy the first results from the card. results: int32 (n, 1000) or uint32 (n, 5)."""
+        part = self.out[: len(results)]
+        part.sync_from_device()
+        np.copyto(results, part)
+
+
+class Kernel:
+    """The ResNet50 kernel of a card image, programmed on a card, with the FC weights in the card's memory.
+
+    Safe to call from several threads; several kernels may share a card where they use the same card image.
+    """
+
+    def __init__(
+        self,
+        xclbin: str | Path,
+        weights: NDArray[np.int8],
+        card: str = "software:0",
+        max_batch: int = 128,
+        timeout_s: float | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Program the card and make the buffers.
+
+        Args:
+            xclbin: the card image.
+            weights: int8 (1000, 2048), of the fully connected layer.
+            card: "software:N" or "xrt:N".
+            max_batch: the most images in one start; larger batches are split.
+            timeout_s: how long a start may take; None for as long as it takes.
+            threads: CPU threads of a software card, 0 for one per CPU; None leaves the card as it is.
+
+        Raises:
+            BadCardImage, BadWeights, BadParameter: naming what is wrong.
+            CardError: the card is missing, refuses, or holds another image for another kernel of this process.
+        """
+        if not isinstance(weights, np.ndarray) or weights.dtype != np.int8 or weights.shape != (CLASSES, FEATURES):
+            raise BadWeights(f"fc weights are {_describe(weights)}, expected int8 ({CLASSES}, {FEATURES})")
+        if max_batch < 1:
+            raise BadParameter(f"max_batch is {max_batch}, expected at least 1")
+        if timeout_s is not None and not timeout_s > 0:
+            raise BadParameter(f"timeout_s is {timeout_s}, expected above 0, or None for no deadline")
+        self._image = read_card_image(xclbin)
+        self._device = open_card(card, threads)
+        self._use = _uses.setdefault(self._device.tag, _CardUse())
+        self._run_lock = threading.Lock()  # one set of buffers: one batch at a time
+        self._unfinished: Any = None  # the handle of a start that was not seen done
+        self.card = card
+        self.max_batch = max_batch
+        self.timeout_s = timeout_s
+        _free_abandoned()
+        with ExitStack() as stack, self._card_errors():
+            kernel, banks = self._program(stack)
+            self._start = kernel.start
+            self._weights = _allocate(weights.shape, np.int8, banks["weightsmem"], stack)
+            self._weights[:] = weights
+            self._weights.sync_to_device()
+            self._buffers = BufferSet(banks["in"], banks["out"], max_batch, self.outputs, stack)
+            self._cleanup: ExitStack | None = stack.pop_all()
+
+    def _program(self, stack: ExitStack) -> tuple[Any, dict[str, Any]]:
+        """The kernel's PYNQ driver, and the bank that each of its pointer arguments is wired to."""
+        use, image = self._use, self._image
+        with use.lock:
+            if use.image is not None and use.kernels and use.image.uuid != image.uuid:
+                raise CardError(
+                    f"card '{self.card}' holds {use.image.path} (UUID {use.image.uuid}) for {use.kernels} other "
+                    f"kernels of this process; close them before loading {image.path} (UUID {image.uuid})"
+                )
+            overlay = load_overlay(image.path, self._device, download=not use.kernels)
+            kernel = getattr(overlay, image.kernel_name)
+            use.image = image
+            use.kernels += 1
+            stack.callback(self._leave)
+        return kernel, {name: self._device.get_memory_by_name(bank.name) for name, bank in image.banks.items()}
+
+    def _leave(self) -> None:
+        with self._use.lock:
+            self._use.kernels -= 1
+            if not self._use.kernels:
+                self._device.free_bitstream()  # closes the contexts, so that others may program the card
+
+    @property
+    def outputs(self) -> KernelVariant:
+        """What the card computes: "logits", or "top5" without the logits."""
+        return self._image.kernel
+
+    @property
+    def description(self) -> str:
+        """The card, what it is, and the image on it, for logs and reports."""
+        return f"{self.card} ({self._device.name}) with the {self.outputs} kernel of {self._image.path}"
+
+    def run(self, pixels: NDArray[np.uint8]) -> Result:
+        """Classify images.
+
+        Args:
+            pixels: uint8 (N, 224, 224, 3), B, G, R; N at least 1.
+
+        Returns:
+            The results, in the order of the images, as arrays of their own.
+
+        Raises:
+            BadPixels: another shape or type, or no image.
+            CardTimeout: a start missed its deadline; the kernel stays unusable until the card has finished it.
+            CardError: the card failed, or the kernel is closed.
+        """
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != PIXELS_SHAPE:
+            raise BadPixels(f"pixels are {_describe(pixels)}, expected uint8 (N, {', '.join(map(str, PIXELS_SHAPE))})")
+        if not len(pixels):
+            raise BadPixels("pixels hold no image, at least one is needed")
+        count, dtype = _OUT[self.outputs]
+        results: NDArray[Any] = np.empty((len(pixels), count), dtype)
+        with self._run_lock, self._card_errors():
+            self._check_usable()
+            for first in range(0, len(pixels), self.max_batch):
+                part = slice(first, first + self.max_batch)
+                self._run_batch(pixels[part], results[part])
+        if self.outputs == "logits":
+            return Result(results, top5(results))
+        return Result(None, results)
+
+    def _run_batch(self, pixels: NDArray[np.uint8], results: NDArray[Any]) -> None:
+        buffers = self._buffers
+        buffers.load(pixels)
+        with self._use.lock:
+            self._unfinished = self._start(buffers.pixels, buffers.out, self._weights, len(pixels))
+            if not wait_done(self._unfinished, self.timeout_s):
+                raise CardTimeout(f"card '{self.card}': {len(pixels)} images took longer than {self.timeout_s} s")
+            self._unfinished = None
+        buffers.read(results)
+
+    def _check_usable(self) -> None:
+        if self._cleanup is None:
+            raise CardError(f"card '{self.card}': this kernel is closed; open another")
+        if self._unfinished is not None:
+            with self._use.lock:
+                if not _finished(self._unfinished):
+                    raise CardError(f"card '{self.card}': still busy with a start that missed its deadline")
+            self._unfinished = None
+
+    def close(self) -> None:
+        """Free the buffers and let go of the card; again is harmless. Waits for a batch that another thread runs."""
+        with self._run_lock:
+            cleanup, self._cleanup = self._cleanup, None
+            if cleanup is None:
+                return
+            if self._unfinished is None:
+                cleanup.close()
+            else:
+                _abandoned.append((self._unfinished, self._use, cleanup))
+                _free_abandoned()
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _card_errors(self) -> Iterator[None]:
+        """PYNQ reports what XRT refuses as RuntimeError: name the card."""
+        try:
+            yield
+        except (RuntimeError, OSError) as error:
+            raise CardError(f"card '{self.card}': {error}") from error
+
+
+def _allocate(shape: tuple[int, ...], dtype: type[np.generic], bank: Any, stack: ExitStack) -> Any:
+    buffer = allocate(shape, dtype, target=bank)
+    stack.callback(buffer.freebuffer)
+    return buffer
+
+
+def _free_abandoned() -> None:
+    with _abandoned_lock:
+        for entry in list(_abandoned):
+            handle, use, cleanup = entry
+            if not use.lock.acquire(blocking=False):
+                continue  # the card is at work for another kernel; the next call looks again
+            try:
+                finished = _finished(handle)
+            finally:
+                use.lock.release()
+            if finished:
+                _abandoned.remove(entry)
+                cleanup.close()
+
+
+def _finished(handle: Any) -> bool:
+    try:
+        return wait_done(handle, 0)
+    except CardError:  # a start that failed does not run any more
+        return True
+
+
+def _describe(value: Any) -> str:
+    """Type and shape, never the values."""
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
