@@ -19,7 +19,6 @@ from resnet50_client.outfile import OutFile, as_json
 from resnet50_client.report import Rows, Summary, print_plain, progress_bar
 
 ROWS_BY_DEFAULT = 100  # up to this many images, an accuracy run shows a row for each
-PROGRESS_FROM = 50  # fewer are over before a bar is worth looking at
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ async def _judge(
 ) -> AsyncGenerator[Judged, None]:
     """Stream images, put each answer beside its label, count it, write it to the file, and move the progress bar."""
     started = time.perf_counter()
-    with progress_bar(output.out, output.err, quiet=len(paths) < PROGRESS_FROM) as bar:
+    with progress_bar(output.out, output.err) as bar:
         task = bar.add_task("", total=len(paths), note="")
         async with aclosing(client.stream(paths)) as predictions:
             async for prediction in predictions:

@@ -72,7 +72,7 @@ class Rows:
         return (f"{cells}  {result}" if self._labelled else cells).rstrip()
 
 
-def progress_bar(out: Console, err: Console, *, quiet: bool) -> Progress:
+def progress_bar(out: Console, err: Console) -> Progress:
     """A bar with a free text (`note`) beside it, on whichever of the two is a terminal; neither: no bar."""
     return Progress(
         BarColumn(),
@@ -80,7 +80,7 @@ def progress_bar(out: Console, err: Console, *, quiet: bool) -> Progress:
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
         console=out if out.is_terminal else err,
-        disable=quiet or not (out.is_terminal or err.is_terminal),
+        disable=not (out.is_terminal or err.is_terminal),
         transient=True,
     )
 

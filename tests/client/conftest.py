@@ -1,0 +1,104 @@
+"""Images that code draws, what the stock tritonclient says about them, and the command as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+from client_support import COMMAND, Run
+from PIL import Image
+from resnet50_pynq.card_image import read_card_image, write_card_image
+from resnet50_pynq.network.params import Network
+from resnet50_pynq.server.deploy import Deployment
+from resnet50_pynq.server.process import Server
+
+
+@pytest.fixture(scope="session")
+def jpegs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Eleven JPEGs of blurred noise, of various sizes; what they show does not matter here."""
+    folder = tmp_path_factory.mktemp("jpegs")
+    rng = np.random.default_rng(50)
+    paths = []
+    for i in range(11):
+        noise = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+        paths.append(folder / f"noise {i}.jpg")
+        noise.resize((180 + 31 * i, 400 - 17 * i), Image.Resampling.BICUBIC).save(paths[-1], quality=95)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def stock_logits(server: Server, jpegs: list[Path]) -> dict[str, np.ndarray]:
+    """LOGITS of each file, int64 (1000,), asked for with the stock client, one blocking call each."""
+    answers = {}
+    with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
+        for path in jpegs:
+            tensor = tritonclient.grpc.InferInput("IMAGE", [1, 1], "BYTES")
+            tensor.set_data_from_numpy(np.array([[path.read_bytes()]], dtype=object))
+            answers[path.name] = client.infer("classify", [tensor]).as_numpy("LOGITS")[0].astype(np.int64)
+    return answers
+
+
+@pytest.fixture(scope="session")
+def stock_ranks(stock_logits: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    """All 1000 class ids of each file, best first, between equal logits the lower id first."""
+    return {name: sorted(range(1000), key=lambda i: (-logits[i], i)) for name, logits in stock_logits.items()}
+
+
+@pytest.fixture(scope="session")
+def top5_server(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose card image ranks on the card, as the published one does: TOP5 and no LOGITS."""
+    folder = tmp_path_factory.mktemp("top5")
+    network = Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes())
+    write_card_image(folder / "top5.xclbin", network, "top5")
+    deployment = Deployment(folder / "top5.xclbin", sample / "fcweights.csv")
+    with Server(deployment.make_repository(folder / "models")) as running:
+        running.wait_ready()
+        yield running
+
+
+@pytest.fixture(params=["grpc", "http"])
+def url(request: pytest.FixtureRequest, server: Server) -> str:
+    """The server's URL, for each protocol."""
+    return f"grpc://{server.grpc_url}" if request.param == "grpc" else f"http://{server.http_url}"
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run `resnet50-client` to its end, standard output and error captured."""
+
+    def run_command(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [*COMMAND, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+    return run_command
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `resnet50-client` and go on; whatever still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start_command(*arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_heed_interrupts,
+        )
+        started.append(process)
+        return process
+
+    yield start_command
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell starts background jobs, such as this test run, deaf to it

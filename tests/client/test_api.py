@@ -1,0 +1,114 @@
+"""The Python API, blocking and asyncio, against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from client_support import CORRUPT
+from resnet50_client import AsyncClient, Client, ModelMismatch, ServerUnavailable
+from resnet50_pynq.server.process import Server
+
+pytestmark = pytest.mark.server
+
+
+def test_paths_and_bytes_in_order(
+    url: str, jpegs: list[Path], stock_logits: dict[str, Any], stock_ranks: dict[str, list[int]]
+) -> None:
+    with Client(url) as client:
+        predictions = client.classify([jpegs[0], jpegs[1].read_bytes(), str(jpegs[2])])
+        again = client.classify([jpegs[0]])
+    assert [p.source for p in predictions] == [str(jpegs[0]), "image 1", str(jpegs[2])]
+    for prediction, path in zip(predictions, jpegs, strict=False):
+        ranks = stock_ranks[path.name]
+        assert prediction.class_ids == tuple(ranks[:5])
+        assert prediction.top[0].score == stock_logits[path.name][ranks[0]]
+        assert prediction.latency_s > 0
+    assert again[0].top == predictions[0].top
+
+
+def test_a_bad_image_carries_its_error(url: str, jpegs: list[Path], tmp_path: Path) -> None:
+    with Client(url) as client:
+        good, bad, gone = client.classify([jpegs[0], CORRUPT, tmp_path / "gone.jpg"])
+    assert good.error is None
+    assert bad.error is not None
+    assert bad.top == ()
+    assert gone.error == "cannot read the file: No such file or directory"
+
+
+def test_names_are_the_servers(server: Server, url: str, jpegs: list[Path]) -> None:
+    """Names learned in one request equal those that Triton gives with each answer to a stock client."""
+    import numpy as np
+    import tritonclient.grpc
+
+    tensor = tritonclient.grpc.InferInput("IMAGE", [1, 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[jpegs[0].read_bytes()]], dtype=object))
+    with tritonclient.grpc.InferenceServerClient(server.grpc_url) as stock:
+        wanted = [tritonclient.grpc.InferRequestedOutput("LOGITS", class_count=1)]
+        answer = stock.infer("classify", [tensor], outputs=wanted).as_numpy("LOGITS")[0][0].decode()
+    score, class_id, *name = answer.split(":", 2)
+    with Client(url) as client:
+        best = client.classify([jpegs[0]])[0].top[0]
+    assert (best.score, best.class_id, best.name) == (int(float(score)), int(class_id), name[0] if name else None)
+
+
+def test_the_blocking_client_works_inside_a_running_loop(url: str, jpegs: list[Path]) -> None:
+    """As in a notebook, where the cell runs inside the kernel's event loop."""
+
+    async def cell() -> int:
+        with Client(url) as client:
+            return len(client.classify(jpegs))
+
+    assert asyncio.run(cell()) == len(jpegs)
+
+
+def test_stream_takes_images_as_there_is_room(url: str, jpegs: list[Path]) -> None:
+    """Of many images in memory at once, only a few windows' worth are alive."""
+    data = jpegs[0].read_bytes()
+    padded = len(data) + 1_000_000  # bytes after a JPEG's end are not looked at
+
+    def images() -> Iterator[bytes]:
+        for _ in range(100):
+            yield data + bytes(padded - len(data))
+
+    async def count() -> int:
+        answered = 0
+        async with AsyncClient(url, window=2) as client, aclosing(client.stream(images())) as predictions:
+            async for prediction in predictions:
+                answered += prediction.error is None
+        return answered
+
+    tracemalloc.start()
+    try:
+        assert asyncio.run(count()) == 100
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 * padded
+
+
+def test_stopping_early_leaves_nothing_running(url: str, jpegs: list[Path]) -> None:
+    async def first() -> tuple[str, int]:
+        async with AsyncClient(url, window=4) as client:
+            async with aclosing(client.stream(jpegs * 20)) as predictions:
+                prediction = await anext(predictions)
+            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            return prediction.source, sum("stream.<locals>.one" in repr(task) for task in others)
+
+    assert asyncio.run(first()) == (str(jpegs[0]), 0)
+
+
+def test_a_model_of_other_tensors_is_refused(url: str) -> None:
+    with pytest.raises(ModelMismatch, match=r"takes PIXELS .*use the model 'classify'"):
+        Client(url, model="resnet50")
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_no_server_is_an_error_at_once(protocol: str) -> None:
+    with pytest.raises(ServerUnavailable, match="is unavailable"):
+        Client("127.0.0.1:1", protocol=protocol)
