@@ -35,7 +35,7 @@ sample: setup ## the sample network, its weights and pictures (built once)
 .PHONY: run
 run: sample ## start the server on the software card, classify the sample's pictures, print the result, end
 	@$(BIN)/resnet50-pynq serve --sample $(SAMPLE) --free-ports -- \
-		$(BIN)/resnet50-client accuracy $(SAMPLE)/images --labels $(SAMPLE)/images/labels.txt --url {grpc} --table
+		$(BIN)/resnet50-client accuracy $(SAMPLE)/images --labels $(SAMPLE)/images/labels.txt --url {grpc}
 
 .PHONY: serve
 serve: sample ## start the server and keep it up; ARGS="--card xrt:0 --xclbin X --fcweights F" serves something else

@@ -1,0 +1,100 @@
+"""Servers of their own: load errors, the top-5 kernel, the trained network, and what is left behind."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tritonclient.grpc
+from google.protobuf import text_format
+from resnet50_pynq.card_image import read_card_image, write_card_image
+from resnet50_pynq.errors import ServerNotFound
+from resnet50_pynq.network.params import Network
+from resnet50_pynq.server.deploy import Deployment
+from resnet50_pynq.server.process import Server
+from tritonclient.grpc import model_config_pb2
+
+pytestmark = pytest.mark.server
+
+
+def classify(server: Server, data: list[bytes]) -> np.ndarray:
+    """TOP5 of each image, from the ensemble."""
+    tensor = tritonclient.grpc.InferInput("IMAGE", [len(data), 1], "BYTES")
+    tensor.set_data_from_numpy(np.array(data, dtype=object).reshape(-1, 1))
+    with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
+        return client.infer("classify", [tensor]).as_numpy("TOP5")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("xclbn", "x", ["unknown parameter 'xclbn'", "did you mean 'xclbin'"]),
+        ("fcweights", "/nowhere.csv", ["'fcweights'", "/nowhere.csv, which is not a file", "config.pbtxt"]),
+        ("card", "sofware:0", ["sofware:0", "software"]),
+    ],
+)
+def test_a_bad_deployment_ends_with_its_reason(
+    sample: Path, tmp_path: Path, name: str, value: str, words: list[str]
+) -> None:
+    repository = Deployment.of_sample(sample).make_repository(tmp_path / "models")
+    path = repository / "resnet50" / "config.pbtxt"
+    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    config.parameters[name].string_value = value
+    path.write_text(text_format.MessageToString(config))
+    with Server(repository) as server, pytest.raises(ServerNotFound) as error:
+        server.wait_ready()
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_the_top5_kernel_declares_top5_alone(sample: Path, tmp_path: Path) -> None:
+    network = Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes())
+    write_card_image(tmp_path / "top5.xclbin", network, "top5")
+    deployment = Deployment(tmp_path / "top5.xclbin", sample / "fcweights.csv")
+    labels = dict(line.split() for line in (sample / "images" / "labels.txt").read_text().splitlines())
+    with Server(deployment.make_repository(tmp_path / "models")) as server:
+        server.wait_ready()
+        with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
+            for model in ("resnet50", "classify"):
+                metadata = client.get_model_metadata(model, as_json=True)
+                assert [output["name"] for output in metadata["outputs"]] == ["TOP5"]
+        top5 = classify(server, [(sample / "images" / name).read_bytes() for name in labels])
+    right = sum(int(label) == ids[0] for label, ids in zip(labels.values(), top5, strict=True))
+    assert right >= 0.9 * len(labels)
+
+
+def test_the_photos_with_the_trained_network(shared_data: Path, shared_photos: Path, tmp_path: Path) -> None:
+    write_card_image(tmp_path / "card.xclbin", Network.load(shared_data / "resnet50_w1a2_v1.npz"), "logits")
+    names = shared_data / "imagenet_classes.txt"
+    deployment = Deployment(tmp_path / "card.xclbin", shared_data / "fcweights.csv", names)
+    labels = dict(line.rsplit(" ", 1) for line in (shared_photos / "labels.txt").read_text().splitlines())
+    with Server(deployment.make_repository(tmp_path / "models")) as server:
+        server.wait_ready()
+        top5 = classify(server, [(shared_photos / name).read_bytes() for name in labels])
+    right = sum(int(label) == ids[0] for label, ids in zip(labels.values(), top5, strict=True))
+    assert len(labels) == 50
+    assert right >= 48
+
+
+def test_nothing_is_left_behind(sample: Path, tmp_path: Path) -> None:
+    temporary = set(Path("/tmp").glob("resnet50-*"))
+    shm = set(Path("/dev/shm").iterdir())
+    with Server(Deployment.of_sample(sample).make_repository(tmp_path / "models")) as server:
+        server.wait_ready()
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        assert children  # the stubs
+    assert server.process.returncode == 0
+    assert not [child for child in children if child.is_running()]
+    assert set(Path("/dev/shm").iterdir()) <= shm
+    assert set(Path("/tmp").glob("resnet50-*")) <= temporary
+
+
+def test_a_repository_without_models_is_refused(tmp_path: Path, sample: Path) -> None:
+    shutil.copytree(
+        Path(__file__).resolve().parents[2] / "model_repository" / "classify", tmp_path / "source" / "classify"
+    )
+    with pytest.raises(Exception, match="no model 'resnet50' in the repository"):
+        Deployment.of_sample(sample).make_repository(tmp_path / "models", tmp_path / "source")
