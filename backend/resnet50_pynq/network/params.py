@@ -147,7 +147,7 @@ class Network:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+        except Exception as error:  # damage shows as zlib.error, BadZipFile, TokenError and more, as it happens to fall
             raise BadNetwork(f"network parameters: not a readable .npz archive ({error})") from error
         return Network.check(arrays)
 
