@@ -27,8 +27,9 @@ def published(weights: NDArray[np.int8], tmp_path_factory: pytest.TempPathFactor
     return path
 
 
-def rows(weights: NDArray[np.int8]) -> list[str]:
-    return [",".join(map(str, row)) for row in weights.tolist()]
+@pytest.fixture(scope="module")
+def rows(weights: NDArray[np.int8]) -> tuple[str, ...]:
+    return tuple(",".join(map(str, row)) for row in weights.tolist())
 
 
 def test_the_published_format_is_one_line_with_a_trailing_comma(published: Path, weights: NDArray[np.int8]) -> None:
@@ -47,15 +48,15 @@ def test_what_is_saved_is_loaded(published: Path, weights: NDArray[np.int8]) -> 
 
 
 @pytest.mark.parametrize("end", ["\n", ",\n", "\r\n", ", \r\n"])
-def test_a_thousand_lines(tmp_path: Path, weights: NDArray[np.int8], end: str) -> None:
+def test_a_thousand_lines(tmp_path: Path, weights: NDArray[np.int8], rows: tuple[str, ...], end: str) -> None:
     path = tmp_path / "lines.csv"
-    path.write_bytes(end.join([*rows(weights), ""]).encode())
+    path.write_bytes(end.join([*rows, ""]).encode())
     np.testing.assert_array_equal(load_fc_weights(path), weights)
 
 
-def test_unusual_spellings_of_integers(tmp_path: Path, weights: NDArray[np.int8]) -> None:
+def test_unusual_spellings_of_integers(tmp_path: Path, weights: NDArray[np.int8], rows: tuple[str, ...]) -> None:
     path = tmp_path / "spelled.csv"
-    lines = rows(weights)
+    lines = list(rows)
     lines[0] = ", ".join(f"{value:+04d}" for value in weights[0].tolist())
     path.write_text("\n".join(lines))
     np.testing.assert_array_equal(load_fc_weights(path), weights)
@@ -96,9 +97,9 @@ def test_npy_in_fortran_order(tmp_path: Path, weights: NDArray[np.int8]) -> None
         ("-129", "-129 is out of range"),
     ],
 )
-def test_a_bad_field_is_located(tmp_path: Path, weights: NDArray[np.int8], field: str, found: str) -> None:
+def test_a_bad_field_is_located(tmp_path: Path, rows: tuple[str, ...], field: str, found: str) -> None:
     path = tmp_path / "bad.csv"
-    lines = rows(weights)
+    lines = list(rows)
     parts = lines[41].split(",")
     parts[2046] = field
     lines[41] = ",".join(parts)
