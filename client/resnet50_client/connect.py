@@ -13,13 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import numpy as np
-import tritonclient.grpc.aio
-import tritonclient.http.aio
 from tritonclient.utils import InferenceServerException
 
-from resnet50_client.errors import ClientError, DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
+from resnet50_client.errors import DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
 
 DEFAULT_PORTS = {"grpc": 8001, "http": 8000}
 # gRPC status names and HTTP codes that mean "not now": the only answers that are worth a second try.
@@ -77,13 +74,22 @@ class Connection:
         self._retry_s = retry_s
         self._call_options: dict[str, Any] = {}
         self._json_options: dict[str, Any] = {}
+        self._lost: type[Exception] | tuple[()] = ()  # what else a broken connection raises
+        self._api: Any
+        # Imported when asked for: each brings a network stack that takes a quarter of a second to load.
         if endpoint.protocol == "grpc":
+            import tritonclient.grpc.aio
+
             self._api = tritonclient.grpc.aio
             self._call_options["client_timeout"] = timeout_s
             self._json_options["as_json"] = True
             self._client = self._api.InferenceServerClient(endpoint.address, channel_args=_channel_args(endpoint))
         else:
+            import aiohttp
+            import tritonclient.http.aio
+
             self._api = tritonclient.http.aio
+            self._lost = aiohttp.ClientError
             self._client = self._api.InferenceServerClient(
                 endpoint.address, conn_limit=connections, conn_timeout=timeout_s
             )
@@ -177,18 +183,22 @@ class Connection:
     async def _once(self, request: Callable[[], Awaitable[Any]]) -> Any:
         try:
             return await request()
-        except (InferenceServerException, aiohttp.ClientError, asyncio.TimeoutError) as error:
-            raise self._translate(error) from error
+        except InferenceServerException as error:
+            if error.status() in NO_ANSWER:
+                raise self._no_answer() from error
+            if error.status() in UNAVAILABLE:
+                raise self._unavailable(error.message()) from error
+            raise RequestRefused(str(error.message())) from error
+        except asyncio.TimeoutError as error:  # before what is next: aiohttp's timeouts are both
+            raise self._no_answer() from error
+        except self._lost as error:
+            raise self._unavailable(error) from error
 
-    def _translate(self, error: Exception) -> ClientError:
-        status, reason = None, str(error)
-        if isinstance(error, InferenceServerException):
-            status, reason = error.status(), str(error.message())
-        if isinstance(error, asyncio.TimeoutError) or status in NO_ANSWER:
-            return ServerUnavailable(f"no answer from {self.endpoint} within {self._timeout_s:g} s")
-        if isinstance(error, aiohttp.ClientError) or status in UNAVAILABLE:
-            return _TryAgain(f"{self.endpoint} is unavailable: {reason}")
-        return RequestRefused(reason)
+    def _no_answer(self) -> ServerUnavailable:
+        return ServerUnavailable(f"no answer from {self.endpoint} within {self._timeout_s:g} s")
+
+    def _unavailable(self, reason: object) -> _TryAgain:
+        return _TryAgain(f"{self.endpoint} is unavailable: {reason}")
 
 
 class _TryAgain(ServerUnavailable):
