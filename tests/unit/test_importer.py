@@ -52,9 +52,9 @@ def assert_equal(found: Network, expected: Network) -> None:
 
 
 def test_a_random_network(checkout: Path) -> None:
-    started = time.perf_counter()
+    started_s = time.process_time()
     assert_equal(import_checkout(checkout), random_network(1))
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started_s < 10
 
 
 def test_another_spelling_of_the_trained_network(tmp_path: Path, shared_data: Path) -> None:
