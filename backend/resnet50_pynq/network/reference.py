@@ -125,6 +125,12 @@ class ReferenceEngine:
             result[i] = pool_features(last)[0]
         return result
 
-    def logits(self, pixels: NDArray[np.uint8], weights: NDArray[np.int8]) -> NDArray[np.int32]:
-        """pixels: uint8 (N, 224, 224, 3) BGR, weights: int8 (1000, 2048) -> int32 (N, 1000)."""
-        return fully_connected(self.features(pixels), weights, self._network["fc.bias"])
+    def logits(
+        self, pixels: NDArray[np.uint8], weights: NDArray[np.int8], out: NDArray[np.int32] | None = None
+    ) -> NDArray[np.int32]:
+        """pixels: uint8 (N, 224, 224, 3) BGR, weights: int8 (1000, 2048) -> int32 (N, 1000), in `out` if given."""
+        result = fully_connected(self.features(pixels), weights, self._network["fc.bias"])
+        if out is None:
+            return result
+        out[...] = result
+        return out

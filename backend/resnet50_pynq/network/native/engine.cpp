@@ -1,0 +1,210 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "primitives.h"
+
+namespace resnet50 {
+
+namespace {
+
+constexpr size_t kImageBytes = size_t(kImage) * kImage * kImageChannels;
+constexpr int kChunk = 64;         // images whose features are kept at once: bounds the memory for any batch
+constexpr int kStemItemRows = 14;  // pooled rows; each item computes one row of conv0 more than it keeps
+constexpr int kClassItem = 8;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// levels: (positions, channels) of 0..15 -> features begin..end: the sums of max(0, level - 8)
+void sum_positions(const uint8_t* levels, int positions, int channels, uint16_t* features, int begin, int end) {
+    std::fill(features + begin, features + end, uint16_t(0));
+    for (int p = 0; p < positions; p++, levels += channels)
+        for (int c = begin; c < end; c++) features[c] = uint16_t(features[c] + (levels[c] > 8 ? levels[c] - 8 : 0));
+}
+
+}  // namespace
+
+Codes Arena::make_codes(int size, int channels, int pad) {
+    Codes codes{nullptr, nullptr, size, size, channels, pad};
+    codes.bits = memory_.emplace_back(codes.bits_bytes()).data();
+    codes.sums = memory_.emplace_back(codes.sums_bytes()).data();
+    return codes;
+}
+
+Arena::Arena(const Network& network) : padded_(kPaddedBytes) {
+    size_t output_bytes = size_t(kStemPooled) * kStemPooled * kStemChannels, shortcut_bytes = 0;
+    for (const Block& block : network.blocks) {
+        output_bytes = std::max(output_bytes, block.output_bytes());
+        if (block.projection()) shortcut_bytes = std::max(shortcut_bytes, block.output_bytes());
+    }
+    output_ = Buffer(output_bytes);
+    shortcut_ = Buffer(shortcut_bytes);
+    for (size_t i = 0; i < network.blocks.size(); i++) add_block(network, i);
+}
+
+void Arena::add_block(const Network& network, size_t index) {
+    const Block& block = network.blocks[index];
+    const int size = block.size_out();
+    if (index == 0) input_ = make_codes(block.size_in, block.cin(), 0);
+    Codes a;
+    for (const Codes& made : conva_out_)
+        if (made.height == size && made.channels == block.width()) a = made;
+    if (!a.bits) a = conva_out_.emplace_back(make_codes(size, block.width(), 1));
+    const Codes b = make_codes(size, block.width(), 0);
+
+    const auto step = [&](const Conv& conv, Emit emit, const Codes& in) -> ConvCall& {
+        Step& added = steps_.emplace_back();
+        added.call.conv = &conv;
+        added.call.emit = emit;
+        added.call.in = in;
+        added.call.out_height = added.call.out_width = size;
+        added.block = int(index);
+        added.last = emit == Emit::residual;
+        return added.call;
+    };
+    step(block.convs[0], Emit::codes, input_).out = a;
+    step(block.convs[1], Emit::codes, a).out = b;
+    if (block.projection()) step(block.convs[3], Emit::levels, input_).levels = shortcut_.data();
+    ConvCall& last = step(block.convs[2], Emit::residual, b);
+    last.levels = output_.data();
+    last.shortcut = block.projection() ? shortcut_.data() : output_.data();
+    if (index + 1 < network.blocks.size()) {
+        input_ = make_codes(size, block.cout(), 0);
+        last.out = input_;
+        last.next = network.blocks[index + 1].input_thresholds.data();
+    }
+}
+
+StemCall Arena::stem_call(const Network& network) const {
+    StemCall call;
+    call.stem = &network.stem;
+    call.padded = padded_.data();
+    call.levels = output_.data();
+    call.next = network.blocks[0].input_thresholds.data();
+    call.out = steps_[0].call.in;
+    return call;
+}
+
+// Watches images computed one at a time: copies every stage's output, or adds up the time of each step.
+struct Engine::Observer {
+    const std::vector<uint8_t*>* outputs = nullptr;
+    std::vector<double>* seconds = nullptr;
+};
+
+Engine::Engine(std::shared_ptr<const Network> network, int threads)
+    : network_(std::move(network)), pool_(threads), everyone_(threads), arenas_(threads),
+      features_(kChunk * kFeatures * sizeof(uint16_t)) {
+    // Each thread touches its own memory first.
+    pool_.run([this](int thread) { arenas_[thread] = std::make_unique<Arena>(*network_); });
+}
+
+void Engine::image(const uint8_t* pixels, Arena& arena, Team& team, int member, uint16_t* features,
+                   const Observer* observer) {
+    const Kernels& kernels = *network_->kernels;
+    double started = now();
+    size_t timed = 0;
+    const auto step_done = [&] {
+        if (!observer || !observer->seconds) return;
+        team.finish();
+        const double time = now();
+        if (member == 0) (*observer->seconds)[timed++] += time - started;
+        started = time;
+    };
+    const auto stage_done = [&](int stage, size_t size_bytes) {
+        if (!observer || !observer->outputs) return;
+        team.each(member, 1, [&](int begin, int end) {
+            if (begin < end) std::memcpy((*observer->outputs)[stage], arena.output(), size_bytes);
+        });
+    };
+
+    team.each(member, kImage, [&](int begin, int end) { pad_rows(pixels, arena.padded(), begin, end); });
+    step_done();
+    const StemCall stem = arena.stem_call(*network_);
+    team.each(member, kStemPooled / kStemItemRows,
+              [&](int begin, int end) { kernels.stem(stem, begin * kStemItemRows, end * kStemItemRows); });
+    step_done();
+    stage_done(0, size_t(kStemPooled) * kStemPooled * kStemChannels);
+    for (const Arena::Step& step : arena.steps()) {
+        team.each(member, kernels.conv_items(step.call), [&](int begin, int end) { kernels.conv(step.call, begin, end); });
+        step_done();
+        if (step.last) stage_done(step.block + 1, network_->blocks[step.block].output_bytes());
+    }
+    const Block& last = network_->blocks.back();
+    team.each(member, last.cout() / kBlock, [&](int begin, int end) {
+        sum_positions(arena.output(), last.size_out() * last.size_out(), last.cout(), features, begin * kBlock, end * kBlock);
+    });
+    step_done();
+}
+
+// As many images as go evenly among the threads are computed by one thread each, the rest by all threads together.
+void Engine::images(const uint8_t* pixels, int count, int thread, uint16_t* features, const Observer* observer) {
+    const int apart = observer ? 0 : count - count % threads();
+    Team alone(1);
+    for (int i; (i = next_image_.fetch_add(1)) < apart;)
+        image(pixels + i * kImageBytes, *arenas_[thread], alone, 0, features + size_t(i) * kFeatures, nullptr);
+    everyone_.finish();  // thread 0's arena is free
+    for (int i = apart; i < count; i++)
+        image(pixels + i * kImageBytes, *arenas_[0], everyone_, thread, features + size_t(i) * kFeatures, observer);
+    everyone_.finish();
+}
+
+void Engine::classify(int count, const int8_t* weights, int thread, int32_t* logits) {
+    everyone_.each(thread, kClasses / kClassItem, [&](int begin, int end) {
+        network_->kernels->fully_connected(features_.as<uint16_t>(), count, weights, network_->bias.data(), logits,
+                                           begin * kClassItem, end * kClassItem);
+    });
+    everyone_.finish();
+}
+
+void Engine::features(const uint8_t* pixels, int count, uint16_t* features) {
+    std::lock_guard lock(mutex_);
+    next_image_ = 0;
+    pool_.run([&](int thread) { images(pixels, count, thread, features, nullptr); });
+}
+
+void Engine::logits(const uint8_t* pixels, int count, const int8_t* weights, int32_t* logits) {
+    std::lock_guard lock(mutex_);
+    for (int first = 0; first < count; first += kChunk) {
+        const int some = std::min(kChunk, count - first);
+        next_image_ = 0;
+        pool_.run([&](int thread) {
+            images(pixels + first * kImageBytes, some, thread, features_.as<uint16_t>(), nullptr);
+            classify(some, weights, thread, logits + size_t(first) * kClasses);
+        });
+    }
+}
+
+void Engine::stages(const uint8_t* pixels, int count, const std::vector<uint8_t*>& outputs) {
+    std::lock_guard lock(mutex_);
+    for (int i = 0; i < count; i++) {
+        std::vector<uint8_t*> images_outputs = outputs;
+        images_outputs[0] += size_t(i) * kStemPooled * kStemPooled * kStemChannels;
+        for (size_t b = 0; b < network_->blocks.size(); b++) images_outputs[b + 1] += i * network_->blocks[b].output_bytes();
+        Observer observer;
+        observer.outputs = &images_outputs;
+        next_image_ = 0;
+        pool_.run([&](int thread) { images(pixels + i * kImageBytes, 1, thread, features_.as<uint16_t>(), &observer); });
+    }
+}
+
+std::vector<double> Engine::profile(const uint8_t* pixels, int count, const int8_t* weights) {
+    std::lock_guard lock(mutex_);
+    std::vector<double> seconds(arenas_[0]->steps().size() + 4);
+    std::vector<int32_t> logits(kClasses);
+    Observer observer;
+    observer.seconds = &seconds;
+    for (int i = 0; i < count; i++) {
+        next_image_ = 0;
+        pool_.run([&](int thread) {
+            images(pixels + i * kImageBytes, 1, thread, features_.as<uint16_t>(), &observer);
+            const double started = now();
+            classify(1, weights, thread, logits.data());
+            if (thread == 0) seconds.back() += now() - started;
+        });
+    }
+    return seconds;
+}
+
+}  // namespace resnet50
