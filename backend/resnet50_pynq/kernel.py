@@ -43,6 +43,7 @@ class _CardUse:
         self.lock = threading.Lock()  # around start..wait: PYNQ's XrtDevice is not thread-safe
         self.image: CardImage | None = None
         self.kernels = 0
+        self.weights: list[Any] = []  # PLRAM holds one set only: kernels with equal weights share the buffer
 
 
 _uses: dict[str, _CardUse] = {}  # by the device's tag
@@ -79,7 +80,8 @@ class BufferSet:
 class Kernel:
     """The ResNet50 kernel of a card image, programmed on a card, with the FC weights in the card's memory.
 
-    Safe to call from several threads; several kernels may share a card where they use the same card image.
+    Safe to call from several threads. Several kernels may share a card if they use the same card image and, as the
+    card's PLRAM holds one set, the same weights.
     """
 
     def __init__(
@@ -123,9 +125,7 @@ class Kernel:
         with ExitStack() as stack, self._card_errors():
             kernel, banks = self._program(stack)
             self._start = kernel.start
-            self._weights = _allocate(weights.shape, np.int8, banks["weightsmem"], stack)
-            self._weights[:] = weights
-            self._weights.sync_to_device()
+            self._weights = self._place_weights(weights, banks["weightsmem"])
             self._buffers = BufferSet(banks["in"], banks["out"], max_batch, self.outputs, stack)
             self._cleanup: ExitStack | None = stack.pop_all()
 
@@ -145,10 +145,24 @@ class Kernel:
             stack.callback(self._leave)
         return kernel, {name: self._device.get_memory_by_name(bank.name) for name, bank in image.banks.items()}
 
-    def _leave(self) -> None:
+    def _place_weights(self, weights: NDArray[np.int8], bank: Any) -> Any:
         with self._use.lock:
-            self._use.kernels -= 1
-            if not self._use.kernels:
+            for buffer in self._use.weights:
+                if np.array_equal(buffer, weights):
+                    return buffer
+            buffer = allocate(weights.shape, np.int8, target=bank)
+            self._use.weights.append(buffer)  # freed with the last kernel on the card
+            buffer[:] = weights
+            buffer.sync_to_device()
+            return buffer
+
+    def _leave(self) -> None:
+        use = self._use
+        with use.lock:
+            use.kernels -= 1
+            if not use.kernels:
+                while use.weights:
+                    use.weights.pop().freebuffer()
                 self._device.free_bitstream()  # closes the contexts, so that others may program the card
 
     @property

@@ -85,11 +85,12 @@ class CommandQueue:
     def __init__(self, card: str, execute: Callable[[KernelCall], None]) -> None:
         self._card = card
         self._execute = execute
-        self._queue: queue.SimpleQueue[tuple[KernelCall, StartHandle]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[KernelCall, StartHandle] | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._submitted = self._finished = self._seen = 0  # sequence numbers; the queue keeps them in order
         self._last_use: dict[int, int] = {}  # BO -> the last start that names it
-        threading.Thread(target=self._work, name=card, daemon=True).start()
+        self._worker = threading.Thread(target=self._work, name=card, daemon=True)
+        self._worker.start()
 
     @property
     def idle(self) -> bool:
@@ -125,9 +126,14 @@ class CommandQueue:
             self._last_use.pop(bo, None)
             return True
 
+    def stop(self, timeout_s: float) -> None:
+        """End the thread after the calls that are queued, or leave it behind where they take longer."""
+        self._queue.put(None)
+        self._worker.join(timeout_s)
+
     def _work(self) -> None:
-        while True:
-            call, handle = self._queue.get()
+        while (command := self._queue.get()) is not None:
+            call, handle = command
             try:
                 self._execute(call)
             except Resnet50Error as error:
@@ -135,7 +141,7 @@ class CommandQueue:
             except Exception as error:
                 handle.error = CardError(f"{self._card}: the kernel failed: {type(error).__name__}: {error}")
                 handle.error.__cause__ = error
-            del call  # the queue may be idle for long; do not keep freed memory alive
+            del call, command  # the queue may be idle for long; do not keep freed memory alive
             with self._changed:
                 self._finished += 1
                 self._changed.notify_all()

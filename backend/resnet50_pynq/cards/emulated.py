@@ -6,20 +6,18 @@ enforced here, with CardRule: a program that runs on an emulated card is meant t
 
 from __future__ import annotations
 
-import mmap
+import atexit
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-from pynq.buffer import PynqBuffer
 from pynq.pl_server.device import Device
 from pynq.pl_server.xclbin_parser import XclBin
 
 from ..card_image import CardImage, read_card_image
 from ..errors import CardRule
-from ..xclbin_format import Memory
+from .bank import EmulatedBank
 from .call import KernelCall, KernelPorts
 from .commands import CommandQueue, ExecBuffer, StartHandle
 from .memory import DeviceMemory
@@ -28,62 +26,8 @@ from .power import PowerModel
 Compute = Callable[[KernelCall], None]  # fills `out`
 
 _AP_START, _AP_DONE, _AP_IDLE = 1, 2, 4
+_EXIT_S = 5.0  # how long the process's end waits for starts that are still queued
 _POLL_S = 1e-3  # PYNQ polls the control register in a busy loop: each read of a running kernel's blocks this long
-
-
-class EmulatedBank:
-    """One memory bank, as PYNQ's XrtMemory: what `allocate(target=...)` takes."""
-
-    def __init__(self, device: EmulatedCard, description: dict[str, Any]) -> None:
-        self.device = device
-        self.desc = description
-        self.idx = description["idx"]
-        self.base_address = description["base_address"]
-        self.size = description["size"]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, EmulatedBank) and (self.device, self.idx) == (other.device, other.idx)
-
-    def __hash__(self) -> int:
-        return hash((self.device, self.idx))
-
-    @property
-    def _memory(self) -> tuple[DeviceMemory, Memory]:
-        memory = self.device.programmed().memory
-        return memory, memory.banks[self.desc["tag"]]
-
-    @property
-    def mem_used(self) -> int:
-        """Bytes in use."""
-        memory, bank = self._memory
-        return memory.used_bytes(bank)
-
-    @property
-    def num_buffers(self) -> int:
-        """Buffers in use."""
-        memory, bank = self._memory
-        return memory.count(bank)
-
-    def allocate(self, shape: Any, dtype: Any, cacheable: int = 0) -> Any:  # noqa: ARG002  PYNQ passes `cacheable`
-        """Make a PynqBuffer in this bank. Raises CardRule where it does not fit."""
-        size_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        memory, bank = self._memory
-        allocation = memory.allocate(bank, size_bytes)
-        buffer = PynqBuffer(
-            shape,
-            dtype,
-            bo=allocation.bo,
-            device=self.device,
-            buffer=mmap.mmap(-1, max(size_bytes, 1)),  # the host's side; the card's memory is apart from it
-            device_address=allocation.address,
-            coherent=False,
-        )
-        buffer.memory = self
-        # With these PynqBuffer.freebuffer() calls our return_pointer() once, and never munmap and xclFreeBO.
-        buffer.pointer = (memory, allocation.bo)
-        buffer.return_to = self.device
-        buffer.freed = True
-        return buffer
 
 
 class Programmed:
@@ -112,6 +56,12 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         self._register_start: StartHandle | None = None
         self._power = PowerModel()
         self._lock = threading.RLock()
+        atexit.register(self._shut_down)
+
+    def _shut_down(self) -> None:
+        """End the threads, and drop what computes, while the interpreter is still whole."""
+        self._commands.stop(_EXIT_S)
+        self._programmed = None
 
     def _load(self, image: CardImage) -> Compute:
         """What computes with this image. Called while nothing runs; what it returns runs in the card's own thread.

@@ -1,0 +1,31 @@
+"""What the contract suite needs to know of a card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from resnet50_pynq.card_image import read_card_image
+from resnet50_pynq.network.reference import top_k
+
+
+@dataclass(frozen=True)
+class Case:
+    """One card with one image on it; expected: int32 (N, 1000) or uint32 (N, 5)."""
+
+    card: str
+    xclbin: Path
+    weights: NDArray[np.int8]
+    pixels: NDArray[np.uint8]
+    logits: NDArray[np.int32]
+
+    @property
+    def outputs(self) -> str:
+        return read_card_image(self.xclbin).kernel
+
+    @property
+    def expected(self) -> NDArray[Any]:
+        return self.logits if self.outputs == "logits" else top_k(self.logits)

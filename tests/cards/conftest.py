@@ -1,0 +1,58 @@
+"""The cards that are here, each with an image, weights, pictures and the right answers.
+
+An Alveo takes part where XRT finds one and RESNET50_XRT_XCLBIN names the published xclbin, whose network the tests
+know from the shared test material.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cases import Case
+from gatecard import GateCard
+from helpers import random_network, random_pixels, random_weights
+from resnet50_pynq.card_image import write_card_image
+from resnet50_pynq.cards import open_card
+from resnet50_pynq.errors import CardNotFound
+from resnet50_pynq.network.params import Network
+from resnet50_pynq.network.reference import ReferenceEngine
+
+
+@pytest.fixture(scope="session")
+def software_cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
+    network, weights, pixels = random_network(1), random_weights(2), random_pixels(3, 3)
+    logits = ReferenceEngine(network).logits(pixels, weights)
+    folder = tmp_path_factory.mktemp("images")
+    cases = {}
+    for outputs in ("logits", "top5"):
+        write_card_image(folder / f"{outputs}.xclbin", network, outputs)
+        cases[outputs] = Case("software:0", folder / f"{outputs}.xclbin", weights, pixels, logits)
+    return cases
+
+
+@pytest.fixture(params=["software:0 logits", "software:0 top5", "xrt:0"])
+def case(request: pytest.FixtureRequest) -> Case:
+    name, _, outputs = request.param.partition(" ")
+    if name.startswith("software"):
+        return request.getfixturevalue("software_cases")[outputs]
+    try:
+        open_card(name)
+    except CardNotFound as error:
+        pytest.skip(str(error))
+    if "RESNET50_XRT_XCLBIN" not in os.environ:
+        pytest.skip("RESNET50_XRT_XCLBIN does not name the published xclbin")
+    data = request.getfixturevalue("shared_data")
+    weights, pixels = random_weights(2), random_pixels(3, 3)
+    logits = ReferenceEngine(Network.load(data / "resnet50_w1a2_v1.npz")).logits(pixels, weights)
+    return Case(name, Path(os.environ["RESNET50_XRT_XCLBIN"]), weights, pixels, logits)
+
+
+@pytest.fixture
+def gate() -> Iterator[GateCard]:
+    """A card whose starts run until they are let through."""
+    card = GateCard(7)
+    yield card
+    card.open.set()
