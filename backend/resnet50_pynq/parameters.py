@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .decode.options import MODES, TRUNCATED
 from .errors import BadParameter
 
 MODEL_DIRECTORY = "$$TRITON_MODEL_DIRECTORY"
@@ -53,6 +54,25 @@ def seconds(value: str) -> float:
     return number
 
 
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A parser of one of a few words."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"it must be {' or '.join(choices)}")
+        return value
+
+    return parse
+
+
+def address(value: str) -> str:
+    """Any text of the form host:port."""
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("it must be host:port")
+    return value
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One model parameter; without a default it must be given. `is_file` ones must name a file that exists."""
@@ -69,10 +89,20 @@ RESNET50 = (
     Parameter("fcweights", "the FC weights: CSV of 1000 x 2048 int8, or .npy", is_file=True),
     Parameter("card", "which card: software:N or xrt:N", default="software:0"),
     Parameter("threads", "CPU threads of a software card, 0: one per CPU", whole_number(0, 1024), "0"),
-    Parameter("kernel_timeout_s", "a kernel start that takes longer fails the card", seconds, "60"),
+    Parameter("kernel_timeout_s", "a kernel start that takes longer fails the card", seconds, "300"),
 )
 
-PREPROCESS = (Parameter("workers", "decoding threads, 0: one per CPU", whole_number(0, 1024), "0"),)
+PREPROCESS = (
+    Parameter("workers", "decoding threads, 0: one per CPU", whole_number(0, 1024), "0"),
+    Parameter("mode", "how images become 224x224", one_of(*MODES), "stretch"),
+    Parameter("truncated", "images whose data end early or are corrupt", one_of(*TRUNCATED), "refuse"),
+    Parameter("scaled_decode", "decode large JPEGs at a fraction: faster, not exact", one_of("off", "on"), "off"),
+    Parameter("max_encoded_bytes", "larger files are refused", whole_number(1, 2**31 - 1), str(32 << 20)),
+    Parameter("max_pixels", "images of more pixels are refused", whole_number(1, 178_000_000), "64000000"),
+    Parameter("max_decode_s", "images that take longer are refused", seconds, "10"),
+    Parameter("max_inflight", "requests that may wait for the card, 0: any number", whole_number(0, 1_000_000), "256"),
+    Parameter("metrics_address", "where the server's metrics are; serve sets it", address, "127.0.0.1:8002"),
+)
 
 
 def read_parameters(table: tuple[Parameter, ...], config: Mapping[str, Any], model_directory: Path) -> dict[str, Any]:

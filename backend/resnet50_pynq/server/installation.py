@@ -26,9 +26,6 @@ class Installation:
         """The server's environment: the stubs find this virtual environment through PATH."""
         env = dict(os.environ)
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
-        # One thread per BLAS call: the models size their own pools.
-        env.setdefault("OMP_NUM_THREADS", "1")
-        env.setdefault("OPENBLAS_NUM_THREADS", "1")
         if self.bundle:
             libraries = [shared_libpython().parent, self.bundle.parent.parent / "nvidia_pytriton.libs"]
             extra = [env["LD_LIBRARY_PATH"]] if env.get("LD_LIBRARY_PATH") else []
