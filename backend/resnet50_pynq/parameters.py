@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .decode.options import MODES, TRUNCATED
 from .errors import BadParameter
 
 MODEL_DIRECTORY = "$$TRITON_MODEL_DIRECTORY"
@@ -65,14 +64,6 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def address(value: str) -> str:
-    """Any text of the form host:port."""
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("it must be host:port")
-    return value
-
-
 @dataclass(frozen=True)
 class Parameter:
     """One model parameter; without a default it must be given. `is_file` ones must name a file that exists."""
@@ -94,14 +85,13 @@ RESNET50 = (
 
 PREPROCESS = (
     Parameter("workers", "decoding threads, 0: one per CPU", whole_number(0, 1024), "0"),
-    Parameter("mode", "how images become 224x224", one_of(*MODES), "stretch"),
-    Parameter("truncated", "images whose data end early or are corrupt", one_of(*TRUNCATED), "refuse"),
+    Parameter("mode", "how images become 224x224", one_of("stretch", "center_crop"), "stretch"),
+    Parameter("truncated", "images whose data end early or are corrupt", one_of("refuse", "accept"), "refuse"),
     Parameter("scaled_decode", "decode large JPEGs at a fraction: faster, not exact", one_of("off", "on"), "off"),
     Parameter("max_encoded_bytes", "larger files are refused", whole_number(1, 2**31 - 1), str(32 << 20)),
     Parameter("max_pixels", "images of more pixels are refused", whole_number(1, 178_000_000), "64000000"),
     Parameter("max_decode_s", "images that take longer are refused", seconds, "10"),
     Parameter("max_inflight", "requests that may wait for the card, 0: any number", whole_number(0, 1_000_000), "256"),
-    Parameter("metrics_address", "where the server's metrics are; serve sets it", address, "127.0.0.1:8002"),
 )
 
 

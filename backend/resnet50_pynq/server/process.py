@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from ..backpressure import ENVIRONMENT as METRICS
 from ..errors import ServerNotFound
 from .installation import find_server
 
@@ -75,7 +76,7 @@ class Server:
             with self.log.open("wb") as output:
                 self.process = subprocess.Popen(
                     [*command, *options],
-                    env=installation.environment(),
+                    env={**installation.environment(), METRICS: self.metrics_url},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -1,39 +1,49 @@
 """Encoded images -> pixels. Glue: the work is in resnet50_pynq.decode."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 from resnet50_pynq import triton
-from resnet50_pynq.decode import decode_image
-from resnet50_pynq.errors import Resnet50Error
+from resnet50_pynq.backpressure import CardQueue
+from resnet50_pynq.decode import DecodeOptions, DecodePool
 from resnet50_pynq.parameters import PREPROCESS
-from resnet50_pynq.tensors import IMAGE, PIXELS, PIXELS_SHAPE
+from resnet50_pynq.tensors import IMAGE, PIXELS
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        parameters = triton.parameters(PREPROCESS, args, __file__)
-        self.pool = ThreadPoolExecutor(parameters["workers"] or len(os.sched_getaffinity(0)), "decode")
+        p = triton.parameters(PREPROCESS, args, __file__)
+        self.max_decode_s = p["max_decode_s"]
+        self.pool = DecodePool(p["workers"] or len(os.sched_getaffinity(0)), DecodeOptions.of_parameters(p))
+        self.card_queue = CardQueue(p["max_inflight"], pb_utils.Logger.log_warn)
 
     def execute(self, requests):
-        # All images of all requests go to the pool at once; each request then waits for its own.
-        return [self.respond(work) for work in [self.submit(request) for request in requests]]
+        self.card_queue.wait_for_room(len(requests))
+        images, parts = [], []
+        for request in requests:
+            encoded = pb_utils.get_input_tensor_by_name(request, IMAGE.name).as_numpy().ravel()
+            parts.append(slice(len(images), len(images) + len(encoded)))
+            images.extend(encoded)
+        batch = self.pool.start(images)
+        if batch.wait_but_for_late():
+            return [self.response(batch, part) for part in parts]
+        # Requests with images that take long are answered later, by a thread: None tells Triton so.
+        done = [batch.is_done(part) for part in parts]
+        late = [(r.get_response_sender(), part) for r, part, ok in zip(requests, parts, done, strict=True) if not ok]
+        threading.Thread(target=self.answer_late, args=(batch, late)).start()
+        return [self.response(batch, part) if ok else None for part, ok in zip(parts, done, strict=True)]
 
-    def submit(self, request):
-        images = pb_utils.get_input_tensor_by_name(request, IMAGE.name).as_numpy().ravel()
-        pixels = np.empty((len(images), *PIXELS_SHAPE), np.uint8)
-        return pixels, [self.pool.submit(decode_image, data, out) for data, out in zip(images, pixels, strict=True)]
+    def answer_late(self, batch, late):
+        for sender, part in late:
+            batch.wait_at_most(part, self.max_decode_s)
+            sender.send(self.response(batch, part), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
-    def respond(self, work):
-        pixels, futures = work
-        try:
-            for future in futures:
-                future.result()
-        except Resnet50Error as error:
+    def response(self, batch, part):
+        error = batch.error(part, self.max_decode_s)
+        if error:
             return triton.failure(error)
-        return pb_utils.InferenceResponse([pb_utils.Tensor(PIXELS.name, pixels)])
+        return pb_utils.InferenceResponse([pb_utils.Tensor(PIXELS.name, batch.pixels[part])])
 
     def finalize(self):
-        self.pool.shutdown()
+        self.pool.close()
