@@ -22,7 +22,7 @@ EXIT_CODES = """\
 exit codes:
   0    every image was classified (accuracy: and top-1 is not below --min-top1)
   1    some image failed, or top-1 is below --min-top1, or nothing could be scored
-  2    wrong options or files, or no server at --url
+  2    wrong options or files, or no server at --url, or nowhere to write
   130  stopped by Ctrl-C; accuracy then prints the figures so far
 """
 MAIN_EXAMPLES = """\
@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     accuracy = subparsers.add_parser(
         "accuracy",
         help="measure top-1 and top-5 accuracy",
-        description="Measure top-1 and top-5 accuracy over labelled images, with 95 %% intervals.",
+        description="Measure top-1 and top-5 accuracy over labelled images, with 95 % intervals.",
         epilog=ACCURACY_EXAMPLES + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -145,6 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return OK if _run(options) else NOT_ALL_WELL
     except ClientError as error:
+        err.print(f"resnet50-client: {error}", style="red")
+        return CANNOT_RUN
+    except OSError as error:  # such as a full disk under --outfile
         err.print(f"resnet50-client: {error}", style="red")
         return CANNOT_RUN
     except KeyboardInterrupt:

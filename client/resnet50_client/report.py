@@ -40,7 +40,7 @@ class Rows:
         self._console = console
         self._labelled = labelled
         self._top = top
-        longest = max((len(printable(str(file))) for file in files), default=0)
+        longest = max((len(self._file(str(file))) for file in files), default=0)
         self._file_width = min(FILE_WIDTH, max(4, longest))
         self._headed = False
 
@@ -50,7 +50,7 @@ class Rows:
             self._console.print(Text(self._cells("file", "class", "score", "margin", "result"), style="bold"))
             self._headed = True
         prediction = judged.prediction
-        file = shorten(printable(prediction.source), self._file_width)
+        file = shorten(self._file(prediction.source), self._file_width)
         if prediction.error is not None:
             line = f"{file:<{self._file_width}}  failed: {printable(prediction.error)}"
             self._console.print(Text(line, style=STYLES["failed"]))
@@ -65,6 +65,10 @@ class Rows:
             if self._labelled:
                 row.stylize(STYLES[judged.verdict], len(row) - len(result))
             self._console.print(row)
+
+    def _file(self, source: str) -> str:
+        """With labels, which go by file name, the name alone; else the path as it was given."""
+        return printable(Path(source).name if self._labelled else source)
 
     def _cells(self, file: str, name: str, score: str, margin: str, result: str) -> str:
         cells = f"{file:<{self._file_width}}  {shorten(name, CLASS_WIDTH):<{CLASS_WIDTH}}"

@@ -109,6 +109,15 @@ def test_json_lines_outfile(run: Run, url: str, folder: Path, stock_logits: dict
         assert answers[name]["margin"] == best[0] - best[1]
 
 
+def test_a_full_disk_is_said_and_the_summary_still_printed(run: Run, url: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "full.csv").symlink_to("/dev/full")
+    done = run("accuracy", folder, "--labels", folder / "labels.txt", "--url", url, "--outfile", tmp_path / "full.csv")
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "10 of 12 images scored" in done.stdout
+
+
 def test_labels_that_fit_no_image_are_a_mistake(run: Run, url: str, folder: Path, tmp_path: Path) -> None:
     labels = tmp_path / "other.txt"
     labels.write_text("elsewhere.jpg 1\n")

@@ -170,6 +170,7 @@ def test_help_teaches(run: Run, command: list[str]) -> None:
     assert done.returncode == 0
     assert "examples:\n  resnet50-client" in done.stdout
     assert "exit codes:\n  0 " in done.stdout
+    assert "%%" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 120
 
 
