@@ -64,11 +64,13 @@ class SoftwareCard(EmulatedCard):
         self._engine_threads = self.threads
         self._engine_name = engine.name
         _log.info("%s: programmed with %s (%s kernel), %s", self.tag, image.path, image.kernel, self.name)
-        rank = image.kernel == "top5"
+        ranks = image.kernel == "top5"
 
         def compute(call: KernelCall) -> None:
-            logits = engine.logits(call.pixels, call.weights)
-            call.out[:] = top5(logits) if rank else logits
+            if ranks:
+                call.out[:] = top5(engine.logits(call.pixels, call.weights))
+            else:
+                engine.logits(call.pixels, call.weights, call.out)
 
         return compute
 
