@@ -21,7 +21,7 @@ def top5(logits: NDArray[np.int32]) -> NDArray[np.uint32]:
         uint32 (N, 5): class ids, best first, ties to the lower id.
     """
     # One unique key per class, the logit above the reversed class id: then a partial sort, which is not stable, is
-    # still exact, and about ten times as fast as the stable sort of all 1000.
+    # still exact, and about five times as fast as the stable sort of all 1000 (measured at N = 128).
     reversed_ids = _LAST - np.arange(CLASSES, dtype=np.int64)
     keys = (logits.astype(np.int64) << _CLASS_BITS) | reversed_ids
     best = np.sort(np.partition(keys, CLASSES - TOP, axis=1)[:, -TOP:], axis=1)[:, ::-1]
