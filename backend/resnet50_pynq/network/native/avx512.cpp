@@ -9,7 +9,7 @@
 
 #include <cstring>
 
-#include "stem_rows.h"
+#include "shared.h"
 #include "unroll.h"
 
 namespace resnet50 {
@@ -153,21 +153,6 @@ RESNET50_INLINE inline void store_codes(__m512i values, uint8_t* bits, uint8_t* 
                    _mm_popcnt_u64(words[1] & kHigh));
 }
 
-// A of the output pixels y, x ..: the activations in their windows.
-template <int Pixels>
-RESNET50_INLINE inline void window_totals(const ConvCall& call, int y, int x, __m512i (&totals)[Pixels]) {
-    const Conv& conv = *call.conv;
-    const int parts = call.in.blocks();
-    for (int p = 0; p < Pixels; p++) {
-        int total = 0;
-        for (int ky = 0; ky < conv.ksize; ky++) {
-            const uint8_t* sums = call.in.sums_at(y * conv.stride + ky - conv.pad(), (x + p) * conv.stride - conv.pad());
-            for (int i = 0; i < parts * conv.ksize; i++) total += sums[i];
-        }
-        totals[p] = _mm512_set1_epi16(int16_t(total));
-    }
-}
-
 template <int Levels, int Pixels, int Blocks>
 RESNET50_INLINE inline void emit_levels(const ConvCall& call, int y, int x, int first_block, Sums<Pixels, Blocks>& sums,
                                  const __m512i (&totals)[Pixels]) {
@@ -234,7 +219,7 @@ void compute_tile(const ConvCall& call, const TileInput& in, int y, int x, int f
     Sums<Pixels, Blocks> sums;
     sum_tile<Pixels, Blocks, Taps>(in, sums);
     __m512i totals[Pixels];
-    window_totals<Pixels>(call, y, x, totals);
+    for (int p = 0; p < Pixels; p++) totals[p] = _mm512_set1_epi16(int16_t(window_total(call, y, x + p)));
     if (call.emit == Emit::sums)
         emit_sums(call, y, x, first_block, sums, totals);
     else if (call.emit == Emit::codes)

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "kernels.h"
-#include "stem_rows.h"
+#include "shared.h"
 
 namespace resnet50 {
 namespace {
@@ -50,12 +50,10 @@ void add_run(const uint8_t* bits, const uint64_t* weights, int words, int32_t* s
 void sum_pixel(const ConvCall& call, int y, int x, int block, int32_t* sums) {
     const Conv& conv = *call.conv;
     const int words = conv.cin / kWordCodes, pad = conv.pad();
-    int total = 0;
+    const int total = window_total(call, y, x);
     std::memset(sums, 0, kBlock * sizeof *sums);
     for (int tap = 0; tap < conv.taps(); tap++) {
         const int in_y = y * conv.stride + tap / conv.ksize - pad, in_x = x * conv.stride + tap % conv.ksize - pad;
-        const uint8_t* parts = call.in.sums_at(in_y, in_x);
-        for (int i = 0; i < call.in.blocks(); i++) total += parts[i];
         for (int lane = 0; lane < kBlock; lane += kLanes) {
             const size_t group = size_t(block) * (kBlock / kLanes) + lane / kLanes;
             add_run(call.in.bits_at(in_y, in_x), conv.weights.as<uint64_t>() + (group * conv.taps() + tap) * words * kLanes,

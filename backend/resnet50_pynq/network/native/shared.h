@@ -1,4 +1,4 @@
-// The stem's order of work, shared by the kernels: rows of conv0, the max pool over them, the first block's input codes.
+// What the kernels share, compiled once for each of their instruction sets.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,19 @@ inline void max_bytes(uint8_t* into, const uint8_t* from, int count) {
     for (int i = 0; i < count; i++) into[i] = into[i] > from[i] ? into[i] : from[i];
 }
 
+// A of one output pixel: the sum of all activations in its window.
+inline int window_total(const ConvCall& call, int y, int x) {
+    const Conv& conv = *call.conv;
+    const int parts = call.in.blocks() * conv.ksize;  // the pixels of a window's row are side by side
+    int total = 0;
+    for (int ky = 0; ky < conv.ksize; ky++) {
+        const uint8_t* sums = call.in.sums_at(y * conv.stride + ky - conv.pad(), x * conv.stride - conv.pad());
+        for (int i = 0; i < parts; i++) total += sums[i];
+    }
+    return total;
+}
+
+// The stem: rows of conv0, the max pool over them, and the input codes of the first block.
 // conv_row(y, levels) computes row y of conv0 with its thresholds: (112, 64) of 0..3.
 template <typename ConvRow>
 void stem_rows(const StemCall& call, int begin, int end, ConvRow conv_row) {
