@@ -144,8 +144,11 @@ def gift_boxes(rng: np.random.Generator, width: int, height: int) -> Field:
         ramp(width, height, [(0, colour(rng.random(), 0.15, 0.95)), (0.55, shade(table, 1.1)), (1, shade(table, 0.8))])
     )
     side = min(width, height)
-    for size in np.sort(rng.uniform(0.26, 0.44, int(rng.integers(2, 4)))) * side:
-        x, base, tall = rng.uniform(0.2, 0.8) * width, rng.uniform(0.72, 0.95) * height, size * rng.uniform(0.7, 1.2)
+    count = int(rng.integers(1, 4))
+    for i in range(count):
+        size = min(rng.uniform(0.26, 0.46) * side, 0.8 * width / count)
+        x = (i + 0.5 + rng.uniform(-0.1, 0.1)) / count * width
+        base, tall = rng.uniform(0.72, 0.95) * height, size * rng.uniform(0.7, 1.2)
         hue = rng.random()
         paper, ribbon = near(rng, hue, 0.75, 0.8), near(rng, hue + rng.uniform(0.3, 0.7), 0.65, 0.97)
         pen.box(x - size / 2, base - tall, x + size / 2, base, paper)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..network.engine import convolve, convolve_pixels
 from ..network.params import BLOCKS, Conv, Network, convs
-from ..network.reference import convolve, stem, threshold
+from ..network.reference import stem, threshold
 from ..tensors import CLASSES
 
 BRANCH_STEPS = 2  # a branch gives 8 - BRANCH_STEPS .. 8 + BRANCH_STEPS
@@ -96,16 +97,15 @@ def calibrated_network(seed: int, pixels: NDArray[np.uint8]) -> Network:
 
     filters = conv0_weights(rng)
     # One picture at a time bounds the memory: 49 taps of 3 channels are 147 values a pixel.
-    sums = np.concatenate([convolve(image[None], filters, 2, (3, 2)) for image in pixels])
+    sums = np.concatenate([convolve_pixels(image[None], filters) for image in pixels])
     arrays["conv0.weights"], arrays["conv0.thresholds"] = filters, _quantiles(sums, STEM_LEVELS)
     x = np.concatenate([stem(Network(arrays), image[None]) for image in pixels])
 
     def layer(conv: Conv, a: NDArray[np.uint8], levels: tuple[float, ...]) -> NDArray[np.uint8]:
-        weights = binary_weights(rng, conv)
-        sums = convolve(a, weights, conv.stride, (conv.ksize // 2, conv.ksize // 2))
+        weights = np.packbits(binary_weights(rng, conv) > 0, axis=-1, bitorder="little")
+        sums = convolve(a, weights, conv.ksize, conv.stride)
         thresholds = _spread(_quantiles(sums, levels), conv.levels)
-        arrays[f"{conv.name}.weights"] = np.packbits(weights > 0, axis=-1, bitorder="little")
-        arrays[f"{conv.name}.thresholds"] = thresholds
+        arrays[f"{conv.name}.weights"], arrays[f"{conv.name}.thresholds"] = weights, thresholds
         return threshold(sums, thresholds)
 
     for block in BLOCKS:

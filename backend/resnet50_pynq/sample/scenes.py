@@ -93,10 +93,10 @@ def snowy_mountains(rng: np.random.Generator, width: int, height: int) -> Field:
     picture = clouds(rng, picture, (250, 250, 255), rng.uniform(0.0, 0.4))
     y = np.arange(height)[:, None] + np.zeros((1, width))
     for base, rise, dim in ((0.45, 0.2, 0.25), (0.62, 0.22, 0.0)):
-        line = _ridge(rng, width, height * (base + rng.uniform(-0.05, 0.05)), height * rise, rng.uniform(3, 5), 5)
+        line = _ridge(rng, width, height * (base + rng.uniform(-0.05, 0.05)), height * rise, rng.uniform(3, 5), 4)
         rough = noise(rng, width, height, 16, octaves=3)
         below = (y - line) / height
-        slope = np.gradient(line)[None, :] * 0.08 + (noise(rng, width, height, 10, octaves=3) - 0.5) * 2.2
+        slope = (noise(rng, width, height, 9, octaves=4) - 0.5) * 3
         snow = blend(colour(0.6, 0.25, 0.75), (252, 252, 255), step(slope, 0.0, 0.9))
         rock = blend(colour(0.63, 0.2, 0.25), colour(0.08, 0.15, 0.5), step(slope, 0.0, 0.9))
         slope_picture = blend(snow, rock, step(below + (rough - 0.5) * 0.5, rng.uniform(0.16, 0.3), 0.05))
