@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ class Case:
     weights: NDArray[np.int8]
     pixels: NDArray[np.uint8]
     logits: NDArray[np.int32]
+
+    @property
+    def in_hw_emu(self) -> bool:
+        """Whether XRT emulates the card: it has no device file, no sensors and no count of buffers then."""
+        return self.card.startswith("xrt") and "XCL_EMULATION_MODE" in os.environ
 
     @property
     def outputs(self) -> str:

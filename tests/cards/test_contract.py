@@ -91,6 +91,9 @@ def test_two_starts_queue_up(case: Case, bench: Bench) -> None:
 
 
 def test_wait_async(case: Case, bench: Bench) -> None:
+    if case.in_hw_emu:
+        pytest.skip("XRT's emulation has no device file, which PYNQ watches for the event loop")
+
     async def run() -> None:
         bench.device.set_event_loop(asyncio.get_running_loop())
         await bench.kernel.start(bench.pixels, bench.out[0], bench.weights, 1).wait_async()
@@ -125,14 +128,21 @@ def test_start_inside_a_buffer(case: Case, bench: Bench) -> None:
     assert np.array_equal(bench.result()[2], case.expected[1])
 
 
-def test_banks_know_what_is_in_them(bench: Bench) -> None:
-    assert bench.overlay.PLRAM0.num_buffers == 1
-    assert bench.overlay.PLRAM0.mem_used >= bench.weights.nbytes
+def test_banks_are_interchangeable(bench: Bench) -> None:
     assert bench.overlay.bank0 == bench.overlay.bank0
     assert bench.overlay.bank0 != bench.overlay.PLRAM0
 
 
-def test_power_rails(bench: Bench) -> None:
+def test_banks_know_what_is_in_them(case: Case, bench: Bench) -> None:
+    if case.in_hw_emu:
+        pytest.skip("XRT's emulation has no xclGetUsageInfo")
+    assert bench.overlay.PLRAM0.num_buffers == 1
+    assert bench.overlay.PLRAM0.mem_used >= bench.weights.nbytes
+
+
+def test_power_rails(case: Case, bench: Bench) -> None:
+    if case.in_hw_emu:
+        pytest.skip("XRT's emulation has no sensors: they read 0")
     rails = bench.device.sensors
     board_w = rails["12v_aux"].power.value + rails["12v_pex"].power.value
     assert 5 < board_w < 225  # the limit of the U250
