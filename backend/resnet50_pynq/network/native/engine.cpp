@@ -94,115 +94,112 @@ struct Engine::Observer {
 };
 
 Engine::Engine(std::shared_ptr<const Network> network, int threads)
-    : network_(std::move(network)), pool_(threads), everyone_(threads), arenas_(threads),
-      features_(kChunk * kFeatures * sizeof(uint16_t)) {
-    // Each thread touches its own memory first.
-    pool_.run([this](int thread) { arenas_[thread] = std::make_unique<Arena>(*network_); });
+    : network_(std::move(network)), pool_(threads), arenas_(threads), features_(kChunk * kFeatures * sizeof(uint16_t)) {}
+
+// The thread that works in an arena touches its memory first, which places it near that thread's CPU.
+Arena& Engine::arena(int thread) {
+    if (!arenas_[thread]) arenas_[thread] = std::make_unique<Arena>(*network_);
+    return *arenas_[thread];
 }
 
-void Engine::image(const uint8_t* pixels, Arena& arena, Team& team, int member, uint16_t* features,
-                   const Observer* observer) {
+// One image, by the calling thread alone or by all threads together.
+void Engine::image(const uint8_t* pixels, Arena& arena, bool together, uint16_t* features, const Observer* observer) {
     const Kernels& kernels = *network_->kernels;
+    const auto each = [&](int count, const auto& work) {  // work(begin, end)
+        if (together)
+            pool_.each(count, [&](int, int item) { work(item, item + 1); });
+        else
+            work(0, count);
+    };
     double started = now();
     size_t timed = 0;
     const auto step_done = [&] {
         if (!observer || !observer->seconds) return;
-        team.finish();
         const double time = now();
-        if (member == 0) (*observer->seconds)[timed++] += time - started;
+        (*observer->seconds)[timed++] += time - started;
         started = time;
     };
     const auto stage_done = [&](int stage, size_t size_bytes) {
-        if (!observer || !observer->outputs) return;
-        team.each(member, 1, [&](int begin, int end) {
-            if (begin < end) std::memcpy((*observer->outputs)[stage], arena.output(), size_bytes);
-        });
+        if (observer && observer->outputs) std::memcpy((*observer->outputs)[stage], arena.output(), size_bytes);
     };
 
-    team.each(member, kImage, [&](int begin, int end) { pad_rows(pixels, arena.padded(), begin, end); });
+    pad_rows(pixels, arena.padded(), 0, kImage);
     step_done();
     const StemCall stem = arena.stem_call(*network_);
-    team.each(member, kStemPooled / kStemItemRows,
-              [&](int begin, int end) { kernels.stem(stem, begin * kStemItemRows, end * kStemItemRows); });
+    each(kStemPooled / kStemItemRows,
+         [&](int begin, int end) { kernels.stem(stem, begin * kStemItemRows, end * kStemItemRows); });
     step_done();
     stage_done(0, size_t(kStemPooled) * kStemPooled * kStemChannels);
     for (const Arena::Step& step : arena.steps()) {
-        team.each(member, kernels.conv_items(step.call), [&](int begin, int end) { kernels.conv(step.call, begin, end); });
+        each(kernels.conv_items(step.call), [&](int begin, int end) { kernels.conv(step.call, begin, end); });
         step_done();
         if (step.last) stage_done(step.block + 1, network_->blocks[step.block].output_bytes());
     }
     const Block& last = network_->blocks.back();
-    team.each(member, last.cout() / kBlock, [&](int begin, int end) {
+    each(last.cout() / kBlock, [&](int begin, int end) {
         sum_positions(arena.output(), last.size_out() * last.size_out(), last.cout(), features, begin * kBlock, end * kBlock);
     });
     step_done();
 }
 
 // As many images as go evenly among the threads are computed by one thread each, the rest by all threads together.
-void Engine::images(const uint8_t* pixels, int count, int thread, uint16_t* features, const Observer* observer) {
-    const int apart = observer ? 0 : count - count % threads();
-    Team alone(1);
-    for (int i; (i = next_image_.fetch_add(1)) < apart;)
-        image(pixels + i * kImageBytes, *arenas_[thread], alone, 0, features + size_t(i) * kFeatures, nullptr);
-    everyone_.finish();  // thread 0's arena is free
+void Engine::images(const uint8_t* pixels, int count, uint16_t* features) {
+    const int apart = count - count % pool_.threads();
+    pool_.each(apart, [&](int thread, int i) {
+        image(pixels + i * kImageBytes, arena(thread), false, features + size_t(i) * kFeatures, nullptr);
+    });
     for (int i = apart; i < count; i++)
-        image(pixels + i * kImageBytes, *arenas_[0], everyone_, thread, features + size_t(i) * kFeatures, observer);
-    everyone_.finish();
+        image(pixels + i * kImageBytes, arena(0), true, features + size_t(i) * kFeatures, nullptr);
 }
 
-void Engine::classify(int count, const int8_t* weights, int thread, int32_t* logits) {
-    everyone_.each(thread, kClasses / kClassItem, [&](int begin, int end) {
+void Engine::classify(int count, const int8_t* weights, int32_t* logits) {
+    pool_.each(kClasses / kClassItem, [&](int, int item) {
         network_->kernels->fully_connected(features_.as<uint16_t>(), count, weights, network_->bias.data(), logits,
-                                           begin * kClassItem, end * kClassItem);
+                                           item * kClassItem, (item + 1) * kClassItem);
     });
-    everyone_.finish();
 }
 
 void Engine::features(const uint8_t* pixels, int count, uint16_t* features) {
     std::lock_guard lock(mutex_);
-    next_image_ = 0;
-    pool_.run([&](int thread) { images(pixels, count, thread, features, nullptr); });
+    Pool::Session session(pool_);
+    images(pixels, count, features);
 }
 
 void Engine::logits(const uint8_t* pixels, int count, const int8_t* weights, int32_t* logits) {
     std::lock_guard lock(mutex_);
+    Pool::Session session(pool_);
     for (int first = 0; first < count; first += kChunk) {
         const int some = std::min(kChunk, count - first);
-        next_image_ = 0;
-        pool_.run([&](int thread) {
-            images(pixels + first * kImageBytes, some, thread, features_.as<uint16_t>(), nullptr);
-            classify(some, weights, thread, logits + size_t(first) * kClasses);
-        });
+        images(pixels + first * kImageBytes, some, features_.as<uint16_t>());
+        classify(some, weights, logits + size_t(first) * kClasses);
     }
 }
 
 void Engine::stages(const uint8_t* pixels, int count, const std::vector<uint8_t*>& outputs) {
     std::lock_guard lock(mutex_);
+    Pool::Session session(pool_);
     for (int i = 0; i < count; i++) {
-        std::vector<uint8_t*> images_outputs = outputs;
-        images_outputs[0] += size_t(i) * kStemPooled * kStemPooled * kStemChannels;
-        for (size_t b = 0; b < network_->blocks.size(); b++) images_outputs[b + 1] += i * network_->blocks[b].output_bytes();
+        std::vector<uint8_t*> of_image = outputs;
+        of_image[0] += size_t(i) * kStemPooled * kStemPooled * kStemChannels;
+        for (size_t b = 0; b < network_->blocks.size(); b++) of_image[b + 1] += i * network_->blocks[b].output_bytes();
         Observer observer;
-        observer.outputs = &images_outputs;
-        next_image_ = 0;
-        pool_.run([&](int thread) { images(pixels + i * kImageBytes, 1, thread, features_.as<uint16_t>(), &observer); });
+        observer.outputs = &of_image;
+        image(pixels + i * kImageBytes, arena(0), true, features_.as<uint16_t>(), &observer);
     }
 }
 
 std::vector<double> Engine::profile(const uint8_t* pixels, int count, const int8_t* weights) {
     std::lock_guard lock(mutex_);
-    std::vector<double> seconds(arenas_[0]->steps().size() + 4);
+    Pool::Session session(pool_);
+    std::vector<double> seconds(arena(0).steps().size() + 4);
     std::vector<int32_t> logits(kClasses);
     Observer observer;
     observer.seconds = &seconds;
     for (int i = 0; i < count; i++) {
-        next_image_ = 0;
-        pool_.run([&](int thread) {
-            images(pixels + i * kImageBytes, 1, thread, features_.as<uint16_t>(), &observer);
-            const double started = now();
-            classify(1, weights, thread, logits.data());
-            if (thread == 0) seconds.back() += now() - started;
-        });
+        image(pixels + i * kImageBytes, arena(0), true, features_.as<uint16_t>(), &observer);
+        const double started = now();
+        classify(1, weights, logits.data());
+        seconds.back() += now() - started;
     }
     return seconds;
 }

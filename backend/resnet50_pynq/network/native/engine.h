@@ -82,17 +82,16 @@ public:
 
 private:
     struct Observer;
-    void image(const uint8_t* pixels, Arena& arena, Team& team, int member, uint16_t* features, const Observer* observer);
-    void images(const uint8_t* pixels, int count, int thread, uint16_t* features, const Observer* observer);
-    void classify(int count, const int8_t* weights, int thread, int32_t* logits);
+    Arena& arena(int thread);
+    void image(const uint8_t* pixels, Arena& arena, bool together, uint16_t* features, const Observer* observer);
+    void images(const uint8_t* pixels, int count, uint16_t* features);
+    void classify(int count, const int8_t* weights, int32_t* logits);
 
     std::shared_ptr<const Network> network_;
     std::mutex mutex_;  // one call at a time
     Pool pool_;
-    Team everyone_;
-    std::vector<std::unique_ptr<Arena>> arenas_;  // one a thread
+    std::vector<std::unique_ptr<Arena>> arenas_;  // one a thread, made by it at its first image
     Buffer features_;                             // of the images between the last block and the classes
-    std::atomic<int> next_image_{0};
 };
 
 }  // namespace resnet50

@@ -1,8 +1,8 @@
 #include "primitives.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
+#include <vector>
 
 #include "pool.h"
 
@@ -10,15 +10,14 @@ namespace resnet50 {
 
 namespace {
 
-// Calls work(image) for each image on some thread, with memory that the thread allocates by calling make().
+// Calls work(image, memory) for each image on some thread, with memory of that thread's own.
 template <typename Make, typename Work>
 void for_images(int images, int threads, const Make& make, const Work& work) {
-    std::atomic<int> next{0};
     Pool pool(std::clamp(threads, 1, std::max(1, images)));
-    pool.run([&](int) {
-        auto memory = make();
-        for (int i; (i = next.fetch_add(1)) < images;) work(i, memory);
-    });
+    std::vector<decltype(make())> memory;
+    for (int i = 0; i < pool.threads(); i++) memory.push_back(make());
+    Pool::Session session(pool);
+    pool.each(images, [&](int thread, int image) { work(image, memory[thread]); });
 }
 
 }  // namespace
