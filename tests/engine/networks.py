@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from resnet50_pynq.network.params import SHAPES, Network
 
 
 def random_network(seed: int) -> Network:
-    """Weights and thresholds from a seed; some thresholds are unreachable, equal, unsorted or at the limits of int32."""
+    """Weights and thresholds from a seed; some thresholds are unreachable, unsorted or at the limits of int32."""
     rng = np.random.default_rng(seed)
-    arrays: dict[str, NDArray[np.generic]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for name, (shape, dtype) in SHAPES.items():
         limits = np.iinfo(dtype)  # type: ignore[type-var]
         if name.endswith("in.thresholds"):
@@ -20,9 +22,8 @@ def random_network(seed: int) -> Network:
             # Two standard deviations of the sums, so that every level occurs.
             spread = 200_000 if name.startswith("conv0") else int(4 * np.sqrt(np.prod(window) * packed * 8))
             drawn = rng.integers(-spread, spread + 1, shape, np.int32)
-            arrays[name] = np.where(
-                rng.random(shape) < 0.05, rng.choice([limits.min, limits.max], shape), drawn
-            ).astype(np.int32)
+            extreme = rng.choice(np.array([limits.min, limits.max], np.int32), shape)
+            arrays[name] = np.where(rng.random(shape) < 0.05, extreme, drawn)
         else:
             arrays[name] = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
     arrays["fc.bias"] = rng.integers(-30_000, 30_000, 1000, np.int32)

@@ -20,10 +20,9 @@ channels = st.sampled_from([64, 128, 192, 256, 320, 512])
     width=st.integers(1, 31),
     cin=channels,
     cout=channels,
-    ksize=st.sampled_from([1, 3]),
-    stride=st.sampled_from([1, 2]),
-    values=st.sampled_from(["random", "all 0", "all 3"]),
-    weights=st.sampled_from(["random", "all -1", "all +1"]),
+    ksize_and_stride=st.sampled_from([(1, 1), (1, 2), (3, 1)]),
+    value_range=st.sampled_from([(0, 3), (0, 0), (3, 3)]),
+    byte_range=st.sampled_from([(0, 255), (0, 0), (255, 255)]),
 )
 def test_sums_of_a_convolution(
     name: str,
@@ -32,16 +31,14 @@ def test_sums_of_a_convolution(
     width: int,
     cin: int,
     cout: int,
-    ksize: int,
-    stride: int,
-    values: str,
-    weights: str,
+    ksize_and_stride: tuple[int, int],
+    value_range: tuple[int, int],
+    byte_range: tuple[int, int],
 ) -> None:
     rng = np.random.default_rng(seed)
-    low, high = {"random": (0, 4), "all 0": (0, 1), "all 3": (3, 4)}[values]
-    x = rng.integers(low, high, (2, height, width, cin), np.uint8)
-    low, high = {"random": (0, 256), "all -1": (0, 1), "all +1": (255, 256)}[weights]
-    packed = rng.integers(low, high, (cout, ksize, ksize, cin // 8), np.uint8)
+    ksize, stride = ksize_and_stride
+    x = rng.integers(*value_range, (2, height, width, cin), np.uint8, endpoint=True)
+    packed = rng.integers(*byte_range, (cout, ksize, ksize, cin // 8), np.uint8, endpoint=True)
     expected = engine.convolve(x, packed, ksize, stride, "reference")
     assert np.array_equal(engine.convolve(x, packed, ksize, stride, name), expected)
 
@@ -70,3 +67,5 @@ def test_weights_that_do_not_fit_are_refused() -> None:
     x = np.zeros((1, 4, 4, 64), np.uint8)
     with pytest.raises(ValueError, match="do not fit ksize 1"):
         engine.convolve(x, np.zeros((64, 3, 3, 8), np.uint8), 1, 1)
+    with pytest.raises(ValueError, match="3x3 with stride 2"):
+        engine.convolve(x, np.zeros((64, 3, 3, 8), np.uint8), 3, 2)

@@ -1,4 +1,4 @@
-"""The engine's threads: results do not depend on them, callers may come from any thread, and Python goes on meanwhile."""
+"""Threads: results do not depend on them, any thread may call, and Python goes on meanwhile."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def convolve(
         x: uint8 (N, H, W, cin) of 0..3; cin and cout are multiples of 64.
         packed_weights: uint8 (cout, ksize, ksize, cin / 8), bits little-endian along cin, 1 for +1 and 0 for -1.
         ksize: 1, or 3 with a padding of 1.
-        stride: 1 or 2.
+        stride: 1, or 2 where ksize is 1.
         name: one of `engines()`; None chooses as `open_engine` does.
 
     Returns:
@@ -189,6 +189,8 @@ def convolve(
     """
     if packed_weights.shape[1:] != (ksize, ksize, x.shape[3] // 8):
         raise ValueError(f"weights {packed_weights.shape} do not fit ksize {ksize} and {x.shape[3]} channels")
+    if stride > 1 and ksize > 1:
+        raise ValueError(f"a {ksize}x{ksize} with stride {stride} does not occur in this network")
     chosen = choose(name)
     if _native is None or chosen == "reference":
         bits = np.unpackbits(packed_weights, axis=-1, bitorder="little").astype(np.int8)

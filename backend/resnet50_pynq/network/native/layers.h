@@ -28,7 +28,7 @@ private:
 };
 
 // The parameters of a binary convolution as they come: weights (cout, ksize, ksize, cin / 8), bits little-endian along
-// cin; thresholds (cout, levels), in any order. cin and cout are multiples of 64.
+// cin; thresholds (cout, levels), in any order. cin and cout are multiples of 64, and a 3x3 has a stride of 1.
 struct ConvParams {
     const uint8_t* weights;
     const int32_t* thresholds;

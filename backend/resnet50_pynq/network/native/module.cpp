@@ -41,6 +41,7 @@ ConvParams conv_params(const Bits& weights, const int32_t* thresholds, int level
     const int cin = int(weights.shape(3)) * 8, cout = int(weights.shape(0)), ksize = int(weights.shape(1));
     require(cin % kBlock == 0 && cout % kBlock == 0, "channels must be multiples of 64");
     require(ksize == int(weights.shape(2)) && (ksize == 1 || ksize == 3), "a kernel must be 1x1 or 3x3");
+    require(stride == 1 || (stride == 2 && ksize == 1), "only a 1x1 may have a stride of 2");
     return {weights.data(), thresholds, cin, cout, ksize, stride, levels};
 }
 
