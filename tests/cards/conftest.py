@@ -1,8 +1,8 @@
 """The cards that are here, each with an image, weights, pictures and the right answers.
 
-An Alveo takes part where XRT finds one and RESNET50_XRT_XCLBIN names an image for it: the published xclbin, whose network
-the tests know from the shared test material, or one whose network RESNET50_XRT_NETWORK names (an .npz). The bench in
-tests/xrt is such a machine.
+An Alveo takes part where XRT finds one and RESNET50_XRT_XCLBIN names an image for it: the published xclbin, whose
+network the tests know from the shared test material, or one whose network RESNET50_XRT_NETWORK names (an .npz). The
+bench in tests/xrt is such a machine.
 """
 
 from __future__ import annotations

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pynq import Overlay
+from pynq.pl_server.xrt_device import XrtDevice
+
+from ..card_image import read_card_image
+from .xrt import check_image
 
 
 def load_overlay(xclbin: str | Path, device: Any, download: bool = True) -> Any:
@@ -19,7 +23,12 @@ def load_overlay(xclbin: str | Path, device: Any, download: bool = True) -> Any:
 
     Returns:
         The `pynq.Overlay`.
+
+    Raises:
+        BadCardImage: the file is damaged, or not for this card.
     """
+    if isinstance(device, XrtDevice):  # an emulated card checks for itself
+        check_image(device, read_card_image(xclbin))
     overlay = Overlay(str(xclbin), download=download, device=device)
     for kernel in overlay._ip_map._description["ip"].values():
         if "in" in kernel["registers"]:
