@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pynq import allocate
 
 from .card_image import CardImage, KernelVariant, read_card_image
-from .cards import open_card
+from .cards import open_card, reset_card
 from .cards.overlay import load_overlay
 from .cards.waiting import wait_done
 from .errors import BadParameter, BadPixels, BadWeights, CardError, CardTimeout
@@ -40,7 +40,7 @@ class _CardUse:
     """What the kernels of this process that share a card agree on."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # around start..wait: PYNQ's XrtDevice is not thread-safe
+        self.lock = threading.RLock()  # around start..wait: PYNQ's XrtDevice is not thread-safe
         self.image: CardImage | None = None
         self.kernels = 0
         self.weights: list[Any] = []  # PLRAM holds one set only: kernels with equal weights share the buffer
@@ -50,7 +50,7 @@ _uses: dict[str, _CardUse] = {}  # by the device's tag
 
 # Buffers of kernels that were closed while the card still worked on them: freed once it is done, because memory that
 # a card may yet write must not be given to anyone else.
-_abandoned: list[tuple[Any, _CardUse, ExitStack]] = []
+_abandoned: list[tuple[list[Start], _CardUse, ExitStack]] = []
 _abandoned_lock = threading.Lock()
 
 
@@ -63,18 +63,31 @@ class BufferSet:
         count, dtype = _OUT[outputs]
         self.pixels = _allocate((max_batch, *PIXELS_SHAPE), np.uint8, pixels_bank, stack)
         self.out = _allocate((max_batch, count), dtype, out_bank, stack)
+        self.host_pixels: NDArray[np.uint8] = self.pixels.view(np.ndarray)  # the same memory, without PYNQ's slicing
 
     def load(self, pixels: NDArray[np.uint8]) -> None:
         """Copy pixels: uint8 (n, 224, 224, 3) to the card; n at most the set's batch."""
-        part = self.pixels[: len(pixels)]
-        np.copyto(part, pixels)
-        part.sync_to_device()
+        np.copyto(self.host_pixels[: len(pixels)], pixels)
+        self.send(len(pixels))
 
-    def read(self, results: NDArray[Any]) -> None:
-        """Copy the first results from the card. results: int32 (n, 1000) or uint32 (n, 5)."""
-        part = self.out[: len(results)]
+    def send(self, images: int) -> None:
+        """Copy the first images of `host_pixels` to the card."""
+        self.pixels[:images].sync_to_device()
+
+    def read(self, images: int) -> NDArray[Any]:
+        """Copy the first results from the card: int32 (n, 1000) or uint32 (n, 5), valid until the next start."""
+        part = self.out[:images]
         part.sync_from_device()
-        np.copyto(results, part)
+        results: NDArray[Any] = part.view(np.ndarray)
+        return results
+
+
+@dataclass(eq=False)
+class Start:
+    """One start of the kernel that was not yet seen done."""
+
+    images: int
+    handle: Any
 
 
 class Kernel:
@@ -92,6 +105,7 @@ class Kernel:
         max_batch: int = 128,
         timeout_s: float | None = None,
         threads: int | None = None,
+        buffer_sets: int = 1,
     ) -> None:
         """Program the card and make the buffers.
 
@@ -100,8 +114,10 @@ class Kernel:
             weights: int8 (1000, 2048), of the fully connected layer.
             card: "software:N" or "xrt:N".
             max_batch: the most images in one start; larger batches are split.
-            timeout_s: how long a start may take; None for as long as it takes.
+            timeout_s: how long a start of `run` may take; None for as long as it takes.
             threads: CPU threads of a software card, 0 for one per CPU; None leaves the card as it is.
+            buffer_sets: sets of device buffers. `run` uses the first; with more, a caller of `start` and `wait`
+                fills one while the card works on another.
 
         Raises:
             BadCardImage, BadWeights, BadParameter: naming what is wrong.
@@ -116,8 +132,8 @@ class Kernel:
         self._image = read_card_image(xclbin)
         self._device = open_card(card, threads)
         self._use = _uses.setdefault(self._device.tag, _CardUse())
-        self._run_lock = threading.Lock()  # one set of buffers: one batch at a time
-        self._unfinished: Any = None  # the handle of a start that was not seen done
+        self._run_lock = threading.Lock()  # `run` has one set of buffers: one batch at a time
+        self._unfinished: list[Start] = []  # not seen done, oldest first
         self.card = card
         self.max_batch = max_batch
         self.timeout_s = timeout_s
@@ -125,8 +141,12 @@ class Kernel:
         with ExitStack() as stack, self._card_errors():
             kernel, banks = self._program(stack)
             self._start = kernel.start
-            self._weights = self._place_weights(weights, banks["weightsmem"])
-            self._buffers = BufferSet(banks["in"], banks["out"], max_batch, self.outputs, stack)
+            self._weights_bank = banks["weightsmem"]
+            self._weights: Any = None
+            self.place_weights(weights)
+            self.buffers = tuple(
+                BufferSet(banks["in"], banks["out"], max_batch, self.outputs, stack) for _ in range(buffer_sets)
+            )
             self._cleanup: ExitStack | None = stack.pop_all()
 
     def _program(self, stack: ExitStack) -> tuple[Any, dict[str, Any]]:
@@ -145,16 +165,25 @@ class Kernel:
             stack.callback(self._leave)
         return kernel, {name: self._device.get_memory_by_name(bank.name) for name, bank in image.banks.items()}
 
-    def _place_weights(self, weights: NDArray[np.int8], bank: Any) -> Any:
+    def place_weights(self, weights: NDArray[np.int8]) -> None:
+        """Put FC weights, int8 (1000, 2048), in the card's memory; kernels with equal weights share them."""
         with self._use.lock:
             for buffer in self._use.weights:
                 if np.array_equal(buffer, weights):
-                    return buffer
-            buffer = allocate(weights.shape, np.int8, target=bank)
+                    self._weights = buffer
+                    return
+            buffer = allocate(weights.shape, np.int8, target=self._weights_bank)
             self._use.weights.append(buffer)  # freed with the last kernel on the card
             buffer[:] = weights
             buffer.sync_to_device()
-            return buffer
+            self._weights = buffer
+
+    def drop_weights(self) -> None:
+        """Free the FC weights, so that another process may put its own there; nothing may be started without."""
+        with self._use.lock:
+            self._use.weights.remove(self._weights)
+            self._weights.freebuffer()
+            self._weights = None
 
     def _leave(self) -> None:
         use = self._use
@@ -169,6 +198,16 @@ class Kernel:
     def outputs(self) -> KernelVariant:
         """What the card computes: "logits", or "top5" without the logits."""
         return self._image.kernel
+
+    @property
+    def image(self) -> CardImage:
+        """The card image."""
+        return self._image
+
+    @property
+    def device(self) -> Any:
+        """PYNQ's device, for its sensors."""
+        return self._device
 
     @property
     def description(self) -> str:
@@ -205,23 +244,52 @@ class Kernel:
         return Result(None, results)
 
     def _run_batch(self, pixels: NDArray[np.uint8], results: NDArray[Any]) -> None:
-        buffers = self._buffers
+        buffers = self.buffers[0]
         buffers.load(pixels)
         with self._use.lock:
-            self._unfinished = self._start(buffers.pixels, buffers.out, self._weights, len(pixels))
-            if not wait_done(self._unfinished, self.timeout_s):
-                raise CardTimeout(f"card '{self.card}': {len(pixels)} images took longer than {self.timeout_s} s")
-            self._unfinished = None
-        buffers.read(results)
+            self.wait(self.start(buffers, len(pixels)), self.timeout_s)
+        np.copyto(results, buffers.read(len(pixels)))
+
+    def start(self, buffers: BufferSet, images: int) -> Start:
+        """Queue a start on the card, for images that are in its memory; returns at once.
+
+        Args:
+            buffers: one of `self.buffers`, not to be touched until `wait` has returned.
+            images: how many of them.
+
+        Raises:
+            CardError: the card refused.
+        """
+        with self._use.lock, self._card_errors():
+            start = Start(images, self._start(buffers.pixels, buffers.out, self._weights, images))
+            self._unfinished.append(start)
+        return start
+
+    def wait(self, start: Start, timeout_s: float | None) -> None:
+        """Wait until a start has finished.
+
+        Raises:
+            CardTimeout: it did not in `timeout_s`; the kernel stays unusable until the card has finished it.
+            CardError: it failed.
+        """
+        with self._use.lock, self._card_errors():
+            try:
+                done = wait_done(start.handle, timeout_s)
+            except CardError:
+                self._unfinished.remove(start)
+                raise
+            if not done:
+                raise CardTimeout(f"card '{self.card}': {start.images} images took longer than {timeout_s:.3g} s")
+            self._unfinished.remove(start)
 
     def _check_usable(self) -> None:
         if self._cleanup is None:
             raise CardError(f"card '{self.card}': this kernel is closed; open another")
-        if self._unfinished is not None:
+        if self._unfinished:
             with self._use.lock:
                 if not _finished(self._unfinished):
                     raise CardError(f"card '{self.card}': still busy with a start that missed its deadline")
-            self._unfinished = None
+            self._unfinished.clear()
 
     def close(self) -> None:
         """Free the buffers and let go of the card; again is harmless. Waits for a batch that another thread runs."""
@@ -229,11 +297,30 @@ class Kernel:
             cleanup, self._cleanup = self._cleanup, None
             if cleanup is None:
                 return
-            if self._unfinished is None:
+            if not self._unfinished:
                 cleanup.close()
             else:
                 _abandoned.append((self._unfinished, self._use, cleanup))
                 _free_abandoned()
+
+    def reset_card(self) -> None:
+        """Close this kernel for good and reset the card, for one that failed; it must be the card's only kernel here.
+
+        Raises:
+            CardError: the card does not come back.
+        """
+        with self._run_lock, self._use.lock:
+            cleanup, self._cleanup = self._cleanup, None
+            if cleanup is None:
+                return
+            # The card may still write to the buffers, or refuse to free them: the reset takes them all.
+            cleanup.pop_all()
+            for buffer in (*self._use.weights, *(b for s in self.buffers for b in (s.pixels, s.out))):
+                buffer.pointer, buffer.freed = 0, True
+            self._use.weights.clear()
+            self._use.kernels, self._use.image = 0, None
+            with self._card_errors():
+                reset_card(self.card, self._device)
 
     def __enter__(self) -> Kernel:
         return self
@@ -261,11 +348,11 @@ def _allocate(shape: tuple[int, ...], dtype: type[np.generic], bank: Any, stack:
 def _free_abandoned() -> None:
     with _abandoned_lock:
         for entry in list(_abandoned):
-            handle, use, cleanup = entry
+            starts, use, cleanup = entry
             if not use.lock.acquire(blocking=False):
                 continue  # the card is at work for another kernel; the next call looks again
             try:
-                finished = _finished(handle)
+                finished = _finished(starts)
             finally:
                 use.lock.release()
             if finished:
@@ -273,11 +360,12 @@ def _free_abandoned() -> None:
                 cleanup.close()
 
 
-def _finished(handle: Any) -> bool:
-    try:
-        return wait_done(handle, 0)
-    except CardError:  # a start that failed does not run any more
-        return True
+def _finished(starts: list[Start]) -> bool:
+    for start in starts:
+        with suppress(CardError):  # a start that failed does not run any more
+            if not wait_done(start.handle, 0):
+                return False
+    return True
 
 
 def _describe(value: Any) -> str:

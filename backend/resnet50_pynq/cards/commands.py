@@ -88,6 +88,7 @@ class CommandQueue:
         self._queue: queue.SimpleQueue[tuple[KernelCall, StartHandle] | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._submitted = self._finished = self._seen = 0  # sequence numbers; the queue keeps them in order
+        self._abandoned = False
         self._last_use: dict[int, int] = {}  # BO -> the last start that names it
         self._worker = threading.Thread(target=self._work, name=card, daemon=True)
         self._worker.start()
@@ -131,10 +132,17 @@ class CommandQueue:
         self._queue.put(None)
         self._worker.join(timeout_s)
 
+    def abandon(self) -> None:
+        """End the thread after the call that it computes now; those behind it fail."""
+        self._abandoned = True
+        self._queue.put(None)
+
     def _work(self) -> None:
         while (command := self._queue.get()) is not None:
             call, handle = command
             try:
+                if self._abandoned:
+                    raise CardError(f"{self._card}: the card was reset before this start")
                 self._execute(call)
             except Resnet50Error as error:
                 handle.error = error

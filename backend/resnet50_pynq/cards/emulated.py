@@ -124,6 +124,17 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         """Close all contexts; the card stays programmed, as with XRT."""
         self._contexts.clear()
 
+    def reset_fpga(self) -> None:
+        """Forget the image, the memory and every start, as resetting the FPGA does; the buffers are void.
+
+        A start that still computes is left to end by itself: it writes to memory that nobody reads any more.
+        """
+        with self._lock:
+            self._commands.abandon()
+            self._commands = CommandQueue(self.tag, self._execute)
+            self._programmed = self._register_start = None
+            self._contexts.clear()
+
     def close(self) -> None:
         """Nothing to close: the card lives as long as the process."""
 
@@ -185,6 +196,8 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
     def return_pointer(self, pointer: tuple[DeviceMemory, int]) -> None:
         """Free a buffer's device memory; PynqBuffer.freebuffer() calls it. Raises CardRule while a start uses it."""
         memory, bo = pointer
+        if self._programmed is None or memory is not self._programmed.memory:
+            return  # of before a reset
         if not self._commands.release(bo):
             raise CardRule(f"{self.tag}: buffer {bo} freed while the kernel uses it; wait for the start first")
         memory.free(bo)

@@ -18,6 +18,8 @@ from ..xclbin_format import Memory
 PAGE_BYTES = 4096  # XRT allocates whole pages
 CARD_STRIDE_BYTES = 1 << 30
 
+_bo_numbers = itertools.count(1)  # of all cards, so that a number from before a reset means nothing after it
+
 
 @dataclass(frozen=True)
 class Allocation:
@@ -49,7 +51,6 @@ class DeviceMemory:
             bank.name: bank.base_address + card_index * CARD_STRIDE_BYTES % bank.size_bytes
             for bank in self.banks.values()
         }
-        self._bo = itertools.count(1)
         self._allocations: dict[int, Allocation] = {}
         self._lock = threading.Lock()
 
@@ -63,7 +64,7 @@ class DeviceMemory:
         with self._lock:
             address = self._place(bank, reserved)
             data = np.frombuffer(mmap.mmap(-1, reserved), np.uint8)  # pages come when touched
-            allocation = Allocation(next(self._bo), bank, address, size_bytes, data)
+            allocation = Allocation(next(_bo_numbers), bank, address, size_bytes, data)
             self._allocations[allocation.bo] = allocation
             self._cursor[bank.name] = allocation.end
         return allocation

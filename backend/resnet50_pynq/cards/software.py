@@ -91,6 +91,16 @@ def open_device(index: int, threads: int | None = None) -> SoftwareCard:
     return card
 
 
+def reset_device(card: SoftwareCard) -> None:
+    """Bring the card back to its state before it was programmed."""
+    card.reset_fpga()
+
+
+def count_devices() -> int:
+    """How many software cards "software:*" stands for."""
+    return sum(isinstance(device, SoftwareCard) for device in probed_devices())
+
+
 def _environment(name: str, default: int) -> int:
     text = os.environ.get(name, "") or str(default)
     if not text.isdecimal() or int(text) > 1024:
