@@ -12,30 +12,31 @@ from ..tensors import IMAGE_SIZE
 from .options import DecodeOptions
 
 SHORT_SIDE = 256  # of center_crop, before the crop
+LONG_SIDE_LIMIT = 1000 * SHORT_SIDE  # center_crop blows up what is narrow: 40000x1 pixels to 10240000x256
 
 
 def fit(pixels: NDArray[np.uint8], options: DecodeOptions, out: NDArray[np.uint8]) -> None:
     """Bring `pixels` uint8 (H, W, 3) to `out` uint8 (224, 224, 3) in the way that `options.mode` names.
 
     Raises:
-        BadImage: so long and narrow that center_crop would make an image over the limit on the way.
+        BadImage: too narrow for center_crop.
     """
     if options.mode == "stretch":
         # 224 x 224 is below the size from which OpenCV would start threads of its own, beside the pool's.
         cv2.resize(pixels, (IMAGE_SIZE, IMAGE_SIZE), dst=out, interpolation=cv2.INTER_LINEAR)
     else:
-        out[:] = _center_crop(pixels, options.max_pixels)
+        out[:] = _center_crop(pixels)
 
 
-def _center_crop(pixels: NDArray[np.uint8], max_pixels: int) -> NDArray[np.uint8]:
+def _center_crop(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """torchvision's Resize(256), which on a PIL image is Pillow's bilinear, and CenterCrop(224)."""
     height, width = pixels.shape[:2]
     short, long = sorted((height, width))
     long = int(SHORT_SIDE * long / short)
-    if SHORT_SIDE * long > max_pixels:
+    if long > LONG_SIDE_LIMIT:
         raise BadImage(
-            f"image is {width}x{height} pixels, too long and narrow for center_crop: with its short side brought to "
-            f"{SHORT_SIDE} it would have {SHORT_SIDE * long}, the limit is {max_pixels}"
+            f"image is {width}x{height} pixels, too narrow for center_crop: with its short side brought to "
+            f"{SHORT_SIDE} the other would be {long}, the limit is {LONG_SIDE_LIMIT}"
         )
     size = (SHORT_SIDE, long) if width <= height else (long, SHORT_SIDE)
     image = Image.fromarray(pixels)  # Pillow treats the channels alike, so that B, G, R need no exchange

@@ -44,7 +44,7 @@ def decode_jpeg(data: bytes, options: DecodeOptions) -> NDArray[np.uint8] | None
     smallest = IMAGE_SIZE if options.scaled_decode else 0
     try:
         pixels = simplejpeg.decode_jpeg(
-            data, "BGR", min_height=smallest, min_width=smallest, strict=not options.accept_truncated
+            data, "BGR", min_height=smallest, min_width=smallest, min_factor=2, strict=not options.accept_truncated
         )
     except ValueError as error:
         raise BadImage(f"jpeg of {len(data)} bytes, {width}x{height} pixels, is damaged: {error}") from error

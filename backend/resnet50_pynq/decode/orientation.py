@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-_TAG = 0x0112
+_TAG = 0x0112  # of TIFF's first directory, whose entries are: tag, type, count, value
+_SHORT = 3
 
 # Orientation -> (transpose first?, then cv2.flip's code or None): 2 is mirrored, 3 upside down, 6 turned left, ...
 _TURNS: dict[int, tuple[bool, int | None]] = {
@@ -22,17 +24,23 @@ _TURNS: dict[int, tuple[bool, int | None]] = {
 
 
 def read_orientation(exif: bytes | None) -> int:
-    """The orientation 1..8 that EXIF data (with or without their `Exif` prefix) state; 1 where they state none."""
-    if not exif:
+    """The orientation 1..8 that EXIF data (with or without their `Exif` prefix) state; 1 where they state none.
+
+    Damaged metadata are no reason to refuse a good picture, nor to print warnings, as Pillow's reader does.
+    """
+    tiff = (exif or b"").removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None or len(tiff) < 8:
         return 1
-    tags = Image.Exif()
-    try:
-        tags.load(exif)
-        value = tags.get(_TAG, 1)
-    except Exception:
-        # Damaged metadata are no reason to refuse a good picture, and Pillow raises nearly anything on them.
+    (at,) = struct.unpack_from(order + "I", tiff, 4)
+    if at + 2 > len(tiff):
         return 1
-    return value if isinstance(value, int) and value in _TURNS else 1
+    (entries,) = struct.unpack_from(order + "H", tiff, at)
+    for entry in range(at + 2, min(at + 2 + 12 * entries, len(tiff) - 11), 12):
+        tag, kind, count, value = struct.unpack_from(order + "HHIH", tiff, entry)
+        if tag == _TAG:
+            return value if kind == _SHORT and count == 1 and value in _TURNS else 1
+    return 1
 
 
 def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

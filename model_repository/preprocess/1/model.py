@@ -2,6 +2,7 @@
 
 import os
 import threading
+import warnings
 
 import triton_python_backend_utils as pb_utils
 from resnet50_pynq import triton
@@ -13,6 +14,8 @@ from resnet50_pynq.tensors import IMAGE, PIXELS
 
 class TritonPythonModel:
     def initialize(self, args):
+        # Pillow warns of each oddity in a file; senders of odd files are not to fill the log.
+        warnings.filterwarnings("ignore", module="PIL")
         p = triton.parameters(PREPROCESS, args, __file__)
         self.max_decode_s = p["max_decode_s"]
         self.pool = DecodePool(p["workers"] or len(os.sched_getaffinity(0)), DecodeOptions.of_parameters(p))
