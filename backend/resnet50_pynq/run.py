@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import BadPixels
 from .files import write_atomically
@@ -35,7 +37,7 @@ def run_file(xclbin: Path, fcweights: Path, card: str, pixels: Path, output: Pat
         start = time.perf_counter()
         result = kernel.run(images)
         elapsed_s = time.perf_counter() - start
-    arrays = {"top5": result.top5}
+    arrays: dict[str, NDArray[Any]] = {"top5": result.top5}
     if result.logits is not None:
         arrays["logits"] = result.logits
     buffer = io.BytesIO()
