@@ -25,6 +25,6 @@ def random_network(seed: int) -> Network:
             extreme = rng.choice(np.array([limits.min, limits.max], np.int32), shape)
             arrays[name] = np.where(rng.random(shape) < 0.05, extreme, drawn)
         else:
-            arrays[name] = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+            arrays[name] = rng.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype)
     arrays["fc.bias"] = rng.integers(-30_000, 30_000, 1000, np.int32)
     return Network.check(arrays)
