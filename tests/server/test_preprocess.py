@@ -140,10 +140,12 @@ def test_decoding_waits_for_a_slow_card(sample: Path, tmp_path: Path) -> None:
     """The card's queue stays short, the others wait undecoded, what exceeds that queue is refused, and none is lost."""
     source = Deployment.of_sample(sample).make_repository(tmp_path / "source")
     slow_card(source)
+    for config in source.glob("*/config.pbtxt"):
+        config.write_text(re.sub(r"max_batch_size: 128", "max_batch_size: 8", config.read_text()))
     text = (source / "preprocess" / "config.pbtxt").read_text()
     text = re.sub(r'("max_inflight"\s+value\s*{\s*string_value: )"256"', r'\1"8"', text)
     text = re.sub(r"max_queue_size: 1024", "max_queue_size: 100", text)
-    (source / "preprocess" / "config.pbtxt").write_text(text.replace("max_batch_size: 128", "max_batch_size: 8"))
+    (source / "preprocess" / "config.pbtxt").write_text(text)
     answers: list[Any] = []
     most = {"preprocess": 0, "resnet50": 0}
     with Server(source) as server:
