@@ -61,6 +61,23 @@ def open_device(index: int, threads: int | None = None) -> Any:  # noqa: ARG001 
     )
 
 
+def reset_device(device: Any) -> None:
+    """Close the card and open it anew: the driver then ends what this process had on it, and frees its memory.
+
+    The caller programs it again. Not tried on a real card: where the FPGA itself hangs, `xbutil reset` may be needed.
+    """
+    device.close()
+    device.active_bos.clear()
+    device._bo_cache.clear()
+    device.contexts = {}
+    device._get_handle()
+
+
+def count_devices() -> int:
+    """How many cards "xrt:*" stands for."""
+    return sum(isinstance(device, XrtDevice) for device in probed_devices()) if _lacking() is None else 0
+
+
 def check_image(device: Any, image: CardImage) -> None:
     """Compare what a card has with what an image needs, before it is programmed.
 
