@@ -57,6 +57,19 @@ def test_a_start_that_hangs(scheduler: Scheduler) -> None:
     assert 0.05 <= time.monotonic() - start_s < 2
 
 
+@pytest.mark.parametrize("scheduler", [(1, _COMPLETED)], indirect=True)
+def test_a_start_that_has_finished_unseen(scheduler: Scheduler) -> None:
+    """A look without any time to wait still asks the driver."""
+    assert not scheduler.handle.done
+    assert wait_done(scheduler.handle, 0)
+
+
+@pytest.mark.parametrize("scheduler", [(1, _ERROR)], indirect=True)
+def test_a_start_that_has_failed_unseen(scheduler: Scheduler) -> None:
+    with pytest.raises(CardError, match="xrt0: Execution failed: 5"):
+        wait_done(scheduler.handle, 0)
+
+
 @pytest.mark.parametrize("scheduler", [(2, _ERROR)], indirect=True)
 def test_a_start_that_fails(scheduler: Scheduler) -> None:
     with pytest.raises(CardError, match="xrt0: Execution failed: 5"):

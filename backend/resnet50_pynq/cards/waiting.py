@@ -9,6 +9,7 @@ from ..errors import CardError
 
 _WAIT_MS = 100  # how long one wait in the driver may last
 _POLL_S = 2e-4
+_AP_IDLE = 4
 
 
 def wait_done(handle: Any, timeout_s: float | None) -> bool:
@@ -31,15 +32,28 @@ def wait_done(handle: Any, timeout_s: float | None) -> bool:
         return bool(handle.wait_done(timeout_s))
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     by_scheduler = hasattr(handle, "done")
-    while not (handle.done if by_scheduler else handle.target.mmio.read(0) & 4):
-        left_s = None if deadline_s is None else deadline_s - time.monotonic()
+    look = _look_by_scheduler if by_scheduler else _look_at_register
+    left_s = timeout_s
+    while not look(handle, left_s):
         if left_s is not None and left_s <= 0:
             return False
-        if by_scheduler:  # blocks in the driver until something finishes; `done` changes in here only
-            handle.device._handle_events(_WAIT_MS if left_s is None else max(1, min(_WAIT_MS, int(left_s * 1000))))
-        else:
-            time.sleep(_POLL_S)
+        left_s = None if deadline_s is None else deadline_s - time.monotonic()
     error = handle._future.exception() if by_scheduler else None
     if error is not None:
         raise CardError(f"{handle.device.tag}: {error}")
     return True
+
+
+def _look_by_scheduler(handle: Any, left_s: float | None) -> bool:
+    """Whether the start has finished, after a wait in the driver; only that brings `done` up to date."""
+    if not handle.done:
+        handle.device._handle_events(_WAIT_MS if left_s is None else max(1, min(_WAIT_MS, int(left_s * 1000))))
+    return bool(handle.done)
+
+
+def _look_at_register(handle: Any, left_s: float | None) -> bool:
+    if handle.target.mmio.read(0) & _AP_IDLE:
+        return True
+    if left_s is None or left_s > 0:
+        time.sleep(_POLL_S)
+    return False
