@@ -5,6 +5,8 @@
     │   ├── BadImage           bytes that are no picture we accept
     │   ├── BadPixels          a pixel tensor of the wrong shape or type
     │   └── Unsupported        something this card image cannot give
+    ├── Cancelled              the caller took the request back          CANCELLED
+    ├── Expired                the request's own timeout has passed      UNAVAILABLE
     ├── SetupError             the deployment is wrong: files, parameters INVALID_ARG
     │   ├── BadParameter       a model parameter or option
     │   ├── BadWeights         the FC weights file
@@ -14,6 +16,7 @@
     └── CardError              the card's fault, retry elsewhere          UNAVAILABLE
         ├── CardNotFound       no such card
         ├── CardTimeout        a kernel start missed its deadline
+        ├── WrongResult        the card computed something else than the known answer
         └── CardRule           use that the hardware forbids
 
 Messages are lower case and name what was asked, what was found, the limit and the next step.
@@ -44,6 +47,18 @@ class BadPixels(CallerError):
 
 class Unsupported(CallerError):
     """A result that the loaded card image does not compute."""
+
+
+class Cancelled(Resnet50Error):
+    """A request whose caller took it back before the card saw it."""
+
+    triton_code = "CANCELLED"
+
+
+class Expired(Resnet50Error):
+    """A request whose own timeout passed before the card saw it."""
+
+    triton_code = "UNAVAILABLE"  # as Triton answers requests that expire in its queue
 
 
 class SetupError(Resnet50Error):
@@ -84,6 +99,10 @@ class CardNotFound(CardError):
 
 class CardTimeout(CardError):
     """A kernel start that missed its deadline."""
+
+
+class WrongResult(CardError):
+    """Results that differ from the known ones: the card cannot be trusted."""
 
 
 class CardRule(CardError):

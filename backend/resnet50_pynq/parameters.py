@@ -53,6 +53,22 @@ def seconds(value: str) -> float:
     return number
 
 
+def seconds_or(word: str) -> Callable[[str], float | None]:
+    """A parser of a time in seconds, or a word that stands for None."""
+    return lambda value: None if value == word else seconds(value)
+
+
+def percent(value: str) -> float:
+    """A parser of a percentage."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("it is not a number") from None
+    if not 0 <= number <= 100:
+        raise ValueError("it must be from 0 to 100")
+    return number
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """A parser of one of a few words."""
 
@@ -66,7 +82,10 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One model parameter; without a default it must be given. `is_file` ones must name a file that exists."""
+    """One model parameter; without a default it must be given.
+
+    `is_file` ones must name a file that exists; with the default "" they may be left out, and are None then.
+    """
 
     name: str
     help: str
@@ -78,9 +97,21 @@ class Parameter:
 RESNET50 = (
     Parameter("xclbin", "the card image", is_file=True),
     Parameter("fcweights", "the FC weights: CSV of 1000 x 2048 int8, or .npy", is_file=True),
-    Parameter("card", "which card: software:N or xrt:N", default="software:0"),
+    Parameter("card", "the cards: software:N or xrt:N, several with commas, or xrt:*", default="software:0"),
+    Parameter("xclbin_uuid", "the UUID that the card image must have; any where left out", str, ""),
+    Parameter("quorum", "the model is ready while so many cards work", whole_number(1, 1024), "1"),
     Parameter("threads", "CPU threads of a software card, 0: one per CPU", whole_number(0, 1024), "0"),
-    Parameter("kernel_timeout_s", "a kernel start that takes longer fails the card", seconds, "300"),
+    Parameter("buffer_sets", "sets of buffers a card, filled and read in turn", whole_number(3, 64), "3"),
+    Parameter("buffer_images", "images a set, 0: max_batch_size", whole_number(0, 65536), "0"),
+    Parameter(
+        "kernel_timeout_s", "a start that takes longer fails the card; auto: measured", seconds_or("auto"), "auto"
+    ),
+    Parameter(
+        "recovery_attempts", "tries to bring a failed card back before it is given up", whole_number(1, 1000), "5"
+    ),
+    Parameter("canary_interval_s", "a known picture tries the card so often, or off", seconds_or("off"), "60"),
+    Parameter("shadow_percent", "batches computed once more in software, before they are answered", percent, "0"),
+    Parameter("network", "net.npz of a real card's network, for what checks the card", default="", is_file=True),
 )
 
 PREPROCESS = (
@@ -121,6 +152,8 @@ def read_parameters(table: tuple[Parameter, ...], config: Mapping[str, Any], mod
 
 
 def _read(parameter: Parameter, value: str | None, model: str, model_directory: Path) -> Any:
+    if parameter.is_file and value == parameter.default == "":
+        return None
     if value is None:
         raise BadParameter(
             f"model '{model}': parameter '{parameter.name}' ({parameter.help}) is missing; add to its config.pbtxt: "

@@ -29,3 +29,4 @@ IMAGE = TensorSpec("IMAGE", "TYPE_STRING", (1,))  # one encoded image
 PIXELS = TensorSpec("PIXELS", "TYPE_UINT8", PIXELS_SHAPE)  # B, G, R, raw 0..255
 LOGITS = TensorSpec("LOGITS", "TYPE_FP32", (CLASSES,))  # int32 accumulators, exact up to 2^24
 TOP5 = TensorSpec("TOP5", "TYPE_INT32", (TOP,))  # class ids, best first, ties to the lower id
+PROVENANCE = TensorSpec("PROVENANCE", "TYPE_STRING", (1,))  # where and how an image was computed, as JSON

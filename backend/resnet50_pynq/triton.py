@@ -12,9 +12,10 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from .card_image import read_card_image
-from .errors import Resnet50Error
+from .errors import BadParameter, Resnet50Error
 from .parameters import RESNET50, read_parameters
-from .tensors import LOGITS, TOP5
+from .serving.service import check_uuid
+from .tensors import LOGITS, PIXELS, PROVENANCE, TOP5
 
 
 def failure(error: Resnet50Error) -> Any:
@@ -33,12 +34,29 @@ def model_directory(model_file: str) -> Path:
     return Path(model_file).resolve().parents[1]
 
 
-def complete_outputs(config: Any, model_file: str) -> Any:
-    """Declare the outputs that the card image's kernel has, with the label file for the classification extension."""
+def complete_config(config: Any, model_file: str) -> Any:
+    """Declare the tensors that the card image's kernel has, with the label file for the classification extension.
+
+    Raises:
+        BadParameter: the configuration declares an output that this kernel does not have.
+        ValueError: it declares a tensor with another type or shape (Triton's own check).
+    """
     directory = model_directory(model_file)
-    image = read_card_image(read_parameters(RESNET50, config.as_dict(), directory)["xclbin"])
-    for spec in (LOGITS, TOP5) if image.kernel == "logits" else (TOP5,):
+    values = read_parameters(RESNET50, config.as_dict(), directory)
+    image = read_card_image(values["xclbin"])
+    check_uuid(image, values["xclbin_uuid"])
+    config.add_input({"name": PIXELS.name, "data_type": PIXELS.triton_type, "dims": list(PIXELS.dims)})
+    outputs = (LOGITS, TOP5, PROVENANCE) if image.kernel == "logits" else (TOP5, PROVENANCE)
+    for spec in outputs:
         config.add_output({"name": spec.name, "data_type": spec.triton_type, "dims": list(spec.dims)})
+    for tensors, known in ((config.as_dict()["input"], (PIXELS,)), (config.as_dict()["output"], outputs)):
+        for tensor in tensors:
+            if tensor["name"] not in [spec.name for spec in known]:
+                raise BadParameter(
+                    f"model '{config.as_dict()['name']}': config.pbtxt declares '{tensor['name']}', which the "
+                    f"{image.kernel} kernel of {image.path} does not have (it has "
+                    f"{', '.join(spec.name for spec in known)}); take it out"
+                )
     for output in config.as_dict()["output"]:
         # add_output() does not know label_filename; the server reads it from the completed configuration all the same.
         if output["name"] == LOGITS.name and (directory / "labels.txt").is_file():

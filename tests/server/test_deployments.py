@@ -58,9 +58,9 @@ def test_the_top5_kernel_declares_top5_alone(sample: Path, tmp_path: Path) -> No
     with Server(deployment.make_repository(tmp_path / "models")) as server:
         server.wait_ready()
         with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
-            for model in ("resnet50", "classify"):
+            for model, outputs in (("resnet50", ["TOP5", "PROVENANCE"]), ("classify", ["TOP5"])):
                 metadata = client.get_model_metadata(model, as_json=True)
-                assert [output["name"] for output in metadata["outputs"]] == ["TOP5"]
+                assert [output["name"] for output in metadata["outputs"]] == outputs
         top5 = classify(server, [(sample / "images" / name).read_bytes() for name in labels])
     right = sum(int(label) == ids[0] for label, ids in zip(labels.values(), top5, strict=True))
     assert right >= 0.9 * len(labels)

@@ -20,6 +20,7 @@ from types import TracebackType
 
 from ..backpressure import ENVIRONMENT as METRICS
 from ..errors import ServerNotFound
+from ..serving.lease import SERVER_ENVIRONMENT as RUNTIME
 from .installation import find_server
 
 STOP_TIMEOUT_S = 30.0
@@ -76,7 +77,11 @@ class Server:
             with self.log.open("wb") as output:
                 self.process = subprocess.Popen(
                     [*command, *options],
-                    env={**installation.environment(), METRICS: self.metrics_url},
+                    env={
+                        **installation.environment(),
+                        METRICS: self.metrics_url,
+                        RUNTIME: str(self._scratch / "cards"),
+                    },
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -1,0 +1,112 @@
+"""What the model tells on /metrics: kept here at no cost for the requests, published by somebody else now and then."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One metric: counters only grow, gauges are set."""
+
+    kind: Literal["counter", "gauge"]
+    help: str
+
+
+# Histograms are published as the three counters that Prometheus makes of them: the server's own histogram type is
+# newer than the servers that this has to run on, and PromQL reads both alike.
+_TIMES = {
+    "copy": "from Triton's tensors into the card's memory, a batch",
+    "kernel": "from start to done, a batch",
+    "total": "from a request's arrival in the model to its answer",
+}
+_TIME_LIMITS_S = tuple(m * 10.0**e for e in (-4, -3, -2, -1, 0) for m in (1, 2.5, 5))
+_BATCH_LIMITS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+FAMILIES: Mapping[str, Family] = {
+    "resnet50_images_total": Family("counter", "images that the card computed and that were answered"),
+    "resnet50_batch_images_bucket": Family("counter", "starts of at most `le` images"),
+    "resnet50_batch_images_sum": Family("counter", "images in all starts"),
+    "resnet50_batch_images_count": Family("counter", "starts"),
+    **{
+        f"resnet50_{name}_seconds_{part}": Family("counter", f"{meaning}: {what}")
+        for name, what in _TIMES.items()
+        for part, meaning in (("bucket", "at most `le` s"), ("sum", "seconds"), ("count", "number"))
+    },
+    "resnet50_refused_total": Family("counter", "requests refused before they cost card time, by code"),
+    "resnet50_failed_total": Family("counter", "requests answered UNAVAILABLE because the card failed"),
+    "resnet50_card_state": Family("gauge", "1 for the state that the card is in"),
+    "resnet50_cards_working": Family("gauge", "cards that work"),
+    "resnet50_timeouts_total": Family("counter", "starts that missed their deadline"),
+    "resnet50_recoveries_total": Family("counter", "failed cards that were made to work again"),
+    "resnet50_recovery_seconds_total": Family("counter", "seconds from failures to recovery"),
+    "resnet50_canary_checks_total": Family("counter", "runs of the known picture"),
+    "resnet50_canary_mismatches_total": Family("counter", "runs of the known picture with other results"),
+    "resnet50_shadow_checks_total": Family("counter", "live batches computed once more in software"),
+    "resnet50_shadow_mismatches_total": Family("counter", "live batches that differed from software"),
+    "resnet50_power_watts": Family("gauge", "the board's power by its sensors; a software card's are a model"),
+    "resnet50_energy_joules_total": Family("counter", "the board's energy while the model was loaded, by its sensors"),
+    "resnet50_temperature_celsius": Family("gauge", "the FPGA's temperature, where the card tells it"),
+}
+
+
+class Meter:
+    """Counts; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[tuple[str, Labels], float] = defaultdict(float)
+        self._buckets: dict[tuple[str, Labels], tuple[tuple[float, ...], list[int]]] = {}
+
+    def add(self, name: str, value: float = 1.0, **labels: str) -> None:
+        """Count something."""
+        with self._lock:
+            self._values[name, _key(labels)] += value
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Note a gauge's value."""
+        with self._lock:
+            self._values[name, _key(labels)] = value
+
+    def observe_s(self, name: str, seconds: float, **labels: str) -> None:
+        """Note a time: "copy", "kernel" or "total"."""
+        self._observe(f"resnet50_{name}_seconds", _TIME_LIMITS_S, seconds, _key(labels))
+
+    def observe_batch(self, images: int, **labels: str) -> None:
+        """Note the size of a start."""
+        self._observe("resnet50_batch_images", _BATCH_LIMITS, images, _key(labels))
+
+    def _observe(self, name: str, limits: tuple[float, ...], value: float, labels: Labels) -> None:
+        with self._lock:
+            self._values[f"{name}_sum", labels] += value
+            _, counts = self._buckets.setdefault((name, labels), (limits, [0] * (len(limits) + 1)))
+            counts[bisect_left(limits, value)] += 1
+
+    def value(self, name: str, **labels: str) -> float:
+        """What a counter or gauge stands at."""
+        with self._lock:
+            return self._values.get((name, _key(labels)), 0.0)
+
+    def samples(self) -> Iterator[tuple[str, Labels, float]]:
+        """Every metric's name, labels and value."""
+        with self._lock:
+            values = list(self._values.items())
+            buckets = [(*key, limits, list(counts)) for key, (limits, counts) in self._buckets.items()]
+        for (name, labels), value in values:
+            yield name, labels, value
+        for name, labels, limits, counts in buckets:
+            for limit, count in zip((*(f"{x:g}" for x in limits), "+Inf"), accumulate(counts), strict=True):
+                yield f"{name}_bucket", (*labels, ("le", limit)), count
+            yield f"{name}_count", labels, sum(counts)
+
+
+def _key(labels: Mapping[str, str]) -> Labels:
+    return tuple(sorted(labels.items()))

@@ -1,0 +1,128 @@
+"""The cards of one model instance: requests in, spread over the cards that work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from ..errors import CardError, Resnet50Error
+from ..kernel import BufferSet
+from .batch import Batch
+from .job import Job
+from .meter import Meter
+from .worker import CardWorker, State
+
+_LOOK_S = 1.0
+_WAITED_S = 1e-3
+
+
+class CardPool:
+    """Copies requests straight into the cards' buffers; blocks while all are full, so that the rest waits in Triton,
+    where priorities and timeouts work.
+
+    Args:
+        workers: one a card, running.
+        quorum: how many must work for the model to count as ready.
+        meter: where it counts.
+        changed: the condition that the workers share.
+    """
+
+    def __init__(self, workers: Sequence[CardWorker], quorum: int, meter: Meter, changed: threading.Condition) -> None:
+        self.workers = workers
+        self.quorum = quorum
+        self._meter = meter
+        self._changed = changed
+        self._closing = False
+
+    @property
+    def working(self) -> int:
+        """How many cards work, or are lent to another process."""
+        return sum(worker.state in (State.READY, State.AWAY) for worker in self.workers)
+
+    def is_ready(self) -> bool:
+        """Whether enough cards work."""
+        return self.working >= self.quorum
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Bring requests to the cards; every one is answered, now or later, whatever happens. For one thread."""
+        filling: tuple[CardWorker, Batch] | None = None
+        for job in jobs:
+            first = 0
+            try:
+                while first < len(job):
+                    if filling is None:
+                        filling = self._acquire()
+                    if not first:
+                        self._check_wanted(job)
+                    worker, batch = filling
+                    first += batch.take(job, first)
+                    if not batch.room:
+                        filling = None
+                        self._hand_in(worker, batch)
+            except Resnet50Error as error:
+                job.fail(error)
+        if filling is not None:
+            self._hand_in(*filling)
+
+    def _check_wanted(self, job: Job) -> None:
+        # Triton drops what is cancelled or late in its queue: only a wait for a buffer leaves time for it here.
+        if job.waited_s() > _WAITED_S:
+            try:
+                job.check_wanted()
+            except Resnet50Error as error:
+                self._meter.add("resnet50_refused_total", code=error.triton_code)
+                raise
+
+    def _acquire(self) -> tuple[CardWorker, Batch]:
+        """A card with a free set of buffers. Raises CardError where no card works."""
+        with self._changed:
+            while not self._closing:
+                free = [worker for worker in self.workers if worker.free]
+                if free:
+                    worker = max(free, key=lambda worker: len(worker.free))
+                    worker.filling += 1
+                    buffers: BufferSet = worker.free.pop()
+                    return worker, Batch(buffers, len(buffers.host_pixels))
+                states = {worker.state for worker in self.workers}
+                if State.READY not in states:
+                    if State.AWAY not in states:
+                        raise CardError(self._why_not())
+                    for worker in self.workers:
+                        worker.wanted = worker.state is State.AWAY
+                    self._changed.notify_all()
+                self._changed.wait(_LOOK_S)
+        raise CardError("the model is being unloaded; send the request again")
+
+    def _why_not(self) -> str:
+        reasons = "; ".join(f"{worker.card} is {worker.state.value}: {worker.error}" for worker in self.workers)
+        again = any(worker.state is State.RECOVERING for worker in self.workers)
+        return f"no card works ({reasons}); " + (
+            "send the request again in a second" if again else "repair the card and load the model again"
+        )
+
+    def _hand_in(self, worker: CardWorker, batch: Batch) -> None:
+        if batch.images:
+            try:
+                batch.send()
+            except (Resnet50Error, RuntimeError, OSError) as error:
+                failed = error if isinstance(error, CardError) else CardError(f"card '{worker.card}': {error}")
+                with self._changed:
+                    worker.put_back(batch.buffers, failed)
+            else:
+                with self._changed:
+                    taken = worker.put(batch)
+                if taken:
+                    return
+                failed = worker.error or CardError(f"card '{worker.card}' is {worker.state.value}")
+            self._meter.add("resnet50_failed_total", batch.fail(failed), card=worker.card)
+        else:
+            with self._changed:
+                worker.put_back(batch.buffers)
+
+    def close(self) -> None:
+        """Answer what was taken, then let go of the cards."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for worker in self.workers:
+            worker.close()

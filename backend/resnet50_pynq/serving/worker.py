@@ -1,0 +1,437 @@
+"""One card at work: its thread starts filled batches, waits with a deadline, answers, and brings a failed card back.
+
+LOADING ──► READY ◄──► AWAY (another process has the card)
+              │  ▲
+              ▼  │ known picture right
+           RECOVERING ──► QUARANTINED (as many tries as allowed have failed)
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cards import open_card, reset_card
+from ..errors import CardError, CardTimeout, WrongResult
+from ..kernel import BufferSet, Kernel
+from .batch import Batch
+from .canary import Canary, Shadow
+from .curve import Curve, measure_curve
+from .job import Origin
+from .lease import Lease
+from .meter import Meter
+
+_log = logging.getLogger(__name__)
+
+IN_FLIGHT = 2  # starts queued on the card, so that the next begins without a word from the host
+_LOOK_S = 0.02  # how often an idle card looks whether another process wants it
+_BACK_OFF_S = 0.5  # before the second try; doubled for each after
+_BACK_OFF_MAX_S = 30.0
+_HAND_OVER_S = 60.0  # how long another process may take to hand the card over: programming takes seconds
+_FILL_S = 10.0  # how long a set may take to be filled
+_LOAD_TIMEOUT_S = 120.0  # for a start before the curve is known
+
+
+class State(Enum):
+    """What a card is doing."""
+
+    LOADING = "loading"
+    READY = "ready"
+    AWAY = "away"
+    RECOVERING = "recovering"
+    QUARANTINED = "quarantined"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a card is run."""
+
+    buffer_sets: int = 3
+    buffer_images: int = 128
+    kernel_timeout_s: float | None = None  # None: from the measured curve
+    recovery_attempts: int = 5
+    canary_interval_s: float | None = 60.0
+    threads: int | None = None
+
+
+class CardWorker:
+    """One card and the thread that drives it.
+
+    Args:
+        card: its name.
+        xclbin: the card image.
+        weights: int8 (1000, 2048).
+        settings: how to run it.
+        canary: the known picture.
+        shadow: which batches are computed once more.
+        lease: our share in the card.
+        meter: where it counts.
+        changed: notified whenever the state or the free buffers change; guards them.
+    """
+
+    def __init__(
+        self,
+        card: str,
+        xclbin: Path,
+        weights: NDArray[np.int8],
+        settings: Settings,
+        canary: Canary,
+        shadow: Shadow,
+        lease: Lease,
+        meter: Meter,
+        changed: threading.Condition,
+    ) -> None:
+        self.card = card
+        self.state = State.LOADING
+        self.free: list[BufferSet] = []
+        self.filling = 0  # sets that the pool is writing to
+        self.wanted = False  # the pool waits for a set of ours
+        self.error: CardError | None = None  # why it does not work
+        self.kernel: Kernel | None = None
+        self.curve: Curve | None = None
+        self._xclbin, self._weights, self._settings = xclbin, weights, settings
+        self._canary, self._shadow, self._lease, self._meter, self.changed = canary, shadow, lease, meter, changed
+        self._filled: deque[Batch] = deque()
+        self._running: deque[Batch] = deque()
+        self._reported: Exception | None = None  # what the pool met with on our card
+        self._last_done_s = self._last_canary_s = self._failed_s = 0.0
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name=f"worker {card}", daemon=True)
+
+    # Loading and closing, in the caller's thread
+
+    def load(self) -> None:
+        """Get the card, program it, try it and measure it. Raises CardError, or what is wrong with the files."""
+        self._lease.acquire(_HAND_OVER_S)
+        self._open()
+        self._become(State.READY)
+
+    def run(self, failed: Exception | None = None) -> None:
+        """Start the thread; with an error, begin by recovering a card that could not be loaded."""
+        if failed is not None:
+            self._fail(failed)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer what was taken, free the buffers and leave the card."""
+        with self.changed:
+            self._closing = True
+            self.changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self.kernel is not None:
+            self.kernel.close()
+        self._become(State.CLOSED)
+        self._lease.close()
+
+    # The pool's side, with `changed` held
+
+    def put(self, batch: Batch) -> bool:
+        """Take a filled batch; False where the card has failed meanwhile."""
+        self.filling -= 1
+        self.changed.notify_all()
+        if self.kernel is None or self.state not in (State.READY, State.AWAY):
+            return False
+        self._filled.append(batch)
+        return True
+
+    def put_back(self, buffers: BufferSet, error: Exception | None = None) -> None:
+        """Take back a set that nothing came of; with an error, the card has failed."""
+        self.filling -= 1
+        if self.state is State.READY:
+            self.free.append(buffers)
+            self._reported = error
+        self.changed.notify_all()
+
+    # The thread
+
+    def _work(self) -> None:
+        while self._goes_on():
+            try:
+                if self.state is State.READY:
+                    self._turn()
+                elif self.state is State.AWAY:
+                    self._stay_away()
+                else:
+                    self._recover()
+            except Exception as error:
+                self._fail(error)
+
+    def _goes_on(self) -> bool:
+        if self.state is State.QUARANTINED:
+            return False
+        busy = self._filled or self._running or self.filling
+        return not self._closing or bool(busy and self.state is State.READY)
+
+    def _turn(self) -> None:
+        self._start_filled()
+        if self._running:
+            batch = self._running[0]
+            self._wait(batch)
+            self._running.popleft()
+            try:
+                self._start_filled()  # before the answers are made: the card goes on meanwhile
+                self._finish(batch)
+            except Exception as error:
+                self._answer_failed([batch], error)
+                raise
+        elif self._lease.held and self._lease.wanted():
+            self._hand_over()
+        elif self._lease.held and self._canary_is_due() and self.free:
+            with self.changed:
+                buffers = self.free.pop()
+            self._queue_canary(buffers)
+        else:
+            with self.changed:
+                self.changed.wait_for(lambda: self._filled or self._closing or self._reported, _LOOK_S)
+
+    def _start_filled(self) -> None:
+        while self._filled and len(self._running) < IN_FLIGHT and self._may_start():
+            batch = self._filled[0]
+            batch.started_s = time.monotonic()
+            batch.start = self._kernel.start(batch.buffers, batch.images)
+            self._running.append(batch)
+            self._filled.popleft()
+
+    def _may_start(self) -> bool:
+        """Whether the card is ours for the next start; handed over and taken back where another wants it."""
+        if self._reported is not None:
+            raise self._reported
+        if self._lease.held and self._lease.wanted():
+            if self._running:
+                return False  # first what is on the card
+            self._hand_over()
+            if self.state is State.AWAY:
+                return False
+        if not self._lease.held:
+            self._lease.acquire(_HAND_OVER_S)
+            self._kernel.place_weights(self._weights)
+        return True
+
+    def _wait(self, batch: Batch) -> None:
+        begin_s = max(batch.started_s, self._last_done_s)
+        left_s = self._deadline_s(batch.images) - (time.monotonic() - begin_s)
+        self._kernel.wait(batch.start, max(0.0, left_s))
+        self._last_done_s = batch.done_s = time.monotonic()
+        batch.kernel_s = batch.done_s - begin_s
+
+    def _finish(self, batch: Batch) -> None:
+        results = batch.buffers.read(batch.images).copy()
+        if batch.is_canary:
+            self._check_canary(results)
+        elif self._shadow.wants():
+            self._check_shadow(batch, results)
+        with self.changed:
+            again = self._canary_is_due() and not batch.is_canary and self.state is State.READY
+            if not again and self.state is State.READY:
+                self.free.append(batch.buffers)
+                self.changed.notify_all()
+        if again:
+            self._queue_canary(batch.buffers)
+        if not batch.is_canary:
+            self._answer(batch, results)
+
+    def _answer(self, batch: Batch, results: NDArray[Any]) -> None:
+        self._meter.add("resnet50_images_total", batch.images, card=self.card)
+        self._meter.observe_batch(batch.images, card=self.card)
+        self._meter.observe_s("copy", batch.copy_s, card=self.card)
+        self._meter.observe_s("kernel", batch.kernel_s, card=self.card)
+        image = self._kernel.image
+        for part in batch.parts:
+            job = part.job
+            origin = Origin(
+                card=self.card,
+                kind="software" if image.target == "software" else "alveo",
+                xclbin_uuid=image.uuid,
+                batch=batch.images,
+                queue_us=_us(batch.done_s - batch.kernel_s - batch.copy_s - job.arrived_s),
+                copy_us=_us(batch.copy_s),
+                kernel_us=_us(batch.kernel_s),
+            )
+            count = part.images.stop - part.images.start
+            job.succeed(part.images, results[part.first : part.first + count], origin)
+            self._meter.observe_s("total", time.monotonic() - job.arrived_s, card=self.card)
+
+    # The known picture
+
+    def _canary_is_due(self) -> bool:
+        interval_s = self._settings.canary_interval_s
+        return interval_s is not None and time.monotonic() >= self._last_canary_s + interval_s
+
+    def _queue_canary(self, buffers: BufferSet) -> None:
+        self._last_canary_s = time.monotonic()
+        batch = Batch(buffers, 1, images=1, is_canary=True)
+        buffers.load(self._canary.pixels)
+        self._filled.append(batch)
+
+    def _check_canary(self, results: NDArray[Any]) -> None:
+        self._meter.add("resnet50_canary_checks_total", card=self.card)
+        try:
+            self._canary.check(self.card, results)
+        except WrongResult:
+            self._meter.add("resnet50_canary_mismatches_total", card=self.card)
+            raise
+
+    def _check_shadow(self, batch: Batch, results: NDArray[Any]) -> None:
+        self._meter.add("resnet50_shadow_checks_total", card=self.card)
+        try:
+            self._shadow.check(self.card, batch.buffers.host_pixels[: batch.images], results)
+        except WrongResult:
+            self._meter.add("resnet50_shadow_mismatches_total", card=self.card)
+            raise
+
+    # Sharing the card with other processes
+
+    def _hand_over(self) -> None:
+        """Let another process have the card; nothing runs on it."""
+        if all(other.uuid == self._kernel.image.uuid for other in self._lease.others()):
+            self._kernel.drop_weights()  # the card has room for one set
+            self._lease.release()
+            return
+        # It will be programmed with another image: all that we have on it goes, after what was taken is done.
+        _log.info("card '%s' is handed over to another image", self.card)
+        self._become(State.AWAY)
+        with self.changed:
+            self.changed.wait_for(lambda: not self.filling, _FILL_S)
+        while self._filled:
+            batch = self._filled.popleft()
+            self._running.append(batch)
+            batch.started_s = time.monotonic()
+            batch.start = self._kernel.start(batch.buffers, batch.images)
+            self._wait(batch)
+            self._running.popleft()
+            self._finish(batch)
+        with self.changed:
+            self.free.clear()
+            kernel, self.kernel = self._kernel, None
+        kernel.close()
+        self._lease.release()
+
+    def _stay_away(self) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: self.wanted or self._closing, _LOOK_S)
+        if self.wanted:
+            self._lease.acquire(_HAND_OVER_S)
+            self._open()
+            self._become(State.READY)
+
+    # Failure and recovery
+
+    def _fail(self, error: Exception) -> None:
+        failed = _as_card_error(self.card, error)
+        _log.error("card '%s' failed: %s", self.card, failed)
+        if isinstance(error, CardTimeout):
+            self._meter.add("resnet50_timeouts_total", card=self.card)
+        with self.changed:
+            batches = [*self._running, *self._filled]
+            self._running.clear()
+            self._filled.clear()
+            self._reported = None
+            self.error = failed
+        self._failed_s = time.monotonic()
+        self._become(State.RECOVERING)
+        self._answer_failed(batches, failed)
+
+    def _answer_failed(self, batches: list[Batch], error: Exception) -> None:
+        for batch in batches:
+            requests = batch.fail(_as_card_error(self.card, error))
+            self._meter.add("resnet50_failed_total", requests, card=self.card)
+
+    def _recover(self) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: not self.filling, _FILL_S)
+        for attempt in range(self._settings.recovery_attempts):
+            if attempt and self._sleeps(min(_BACK_OFF_MAX_S, _BACK_OFF_S * 2 ** (attempt - 1))):
+                return
+            try:
+                if not self._lease.held:
+                    self._lease.acquire(_HAND_OVER_S)
+                self._reset()
+                self._open()
+            except Exception as error:
+                self.error = _as_card_error(self.card, error)
+                _log.error("card '%s' does not come back (try %d): %s", self.card, attempt + 1, error)
+            else:
+                took_s = time.monotonic() - self._failed_s
+                self._meter.add("resnet50_recoveries_total", card=self.card)
+                self._meter.add("resnet50_recovery_seconds_total", took_s, card=self.card)
+                _log.warning("card '%s' works again after %.3f s", self.card, took_s)
+                self._become(State.READY)
+                return
+        _log.error("card '%s' is not used any more: %s", self.card, self.error)
+        self._lease.release()
+        self._become(State.QUARANTINED)
+
+    def _sleeps(self, seconds: float) -> bool:
+        """Wait; True where the model is closed meanwhile."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self._closing, seconds)
+
+    def _reset(self) -> None:
+        kernel, self.kernel = self.kernel, None
+        if kernel is not None:
+            kernel.reset_card()
+        else:
+            reset_card(self.card, open_card(self.card))
+
+    # The kernel
+
+    def _open(self) -> None:
+        """Program the card, run the known picture, and measure the curve the first time."""
+        settings = self._settings
+        timeout_s = self._deadline_s(1) if self.curve or settings.kernel_timeout_s else _LOAD_TIMEOUT_S
+        self.kernel = Kernel(
+            self._xclbin,
+            self._weights,
+            self.card,
+            max_batch=settings.buffer_images,
+            timeout_s=timeout_s,
+            threads=settings.threads,
+            buffer_sets=settings.buffer_sets,
+        )
+        self._canary.run(self.kernel, timeout_s)
+        self._last_canary_s = time.monotonic()
+        if self.curve is None:
+            self.curve = measure_curve(self.kernel)
+
+    def _deadline_s(self, images: int) -> float:
+        if self._settings.kernel_timeout_s is not None:
+            return self._settings.kernel_timeout_s
+        return self.curve.deadline_s(images) if self.curve else _LOAD_TIMEOUT_S
+
+    @property
+    def _kernel(self) -> Kernel:
+        if self.kernel is None:
+            raise CardError(f"card '{self.card}' is {self.state.value}")
+        return self.kernel
+
+    def _become(self, state: State) -> None:
+        with self.changed:
+            self.state = state
+            self.wanted = False
+            if state is State.READY:
+                self.free = list(self._kernel.buffers)
+                self.error = None
+            else:
+                self.free.clear()
+            self.changed.notify_all()
+        for other in State:
+            self._meter.set("resnet50_card_state", float(other is state), card=self.card, state=other.value)
+
+
+def _as_card_error(card: str, error: Exception) -> CardError:
+    return error if isinstance(error, CardError) else CardError(f"card '{card}': {type(error).__name__}: {error}")
+
+
+def _us(seconds: float) -> int:
+    return max(0, round(seconds * 1e6))
