@@ -9,20 +9,27 @@ with Client("localhost:8001") as client:
 
 from resnet50_client.blocking import Client
 from resnet50_client.client import AsyncClient, ServerInfo
+from resnet50_client.endpoint import Access
 from resnet50_client.errors import ClientError, DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
-from resnet50_client.prediction import Candidate, Prediction
-
-__version__ = "0.1.0"
+from resnet50_client.images import Images, Item, find_images
+from resnet50_client.prediction import Candidate, Prediction, Times
+from resnet50_client.version import __version__
 
 __all__ = [
+    "Access",
     "AsyncClient",
     "Candidate",
     "Client",
     "ClientError",
     "DatasetError",
+    "Images",
+    "Item",
     "ModelMismatch",
     "Prediction",
     "RequestRefused",
     "ServerInfo",
     "ServerUnavailable",
+    "Times",
+    "__version__",
+    "find_images",
 ]

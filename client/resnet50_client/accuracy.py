@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 import math
+from array import array
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from resnet50_client.prediction import Prediction
 
+MISTAKES_KEPT = 48  # for the report
 Z_95 = 1.959963984540054  # the 97.5 % point of the normal distribution: two-sided 95 %
 
 
@@ -85,6 +89,15 @@ class Judged:
 
 
 @dataclass
+class ClassCount:
+    """How often images of one class were scored and right."""
+
+    name: str | None
+    scored: int = 0
+    right: int = 0
+
+
+@dataclass
 class Tally:
     """Running counts of an accuracy run. Every image ends in exactly one of scored, failed and unlabelled."""
 
@@ -93,17 +106,61 @@ class Tally:
     in_top5: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)  # (file, error)
     unlabelled: list[str] = field(default_factory=list)
+    by_class: dict[int, ClassCount] = field(default_factory=dict)  # by label
+    confusion: Counter[tuple[int, int]] = field(default_factory=Counter)  # (label, answer) of the wrong ones
+    margins: dict[bool, array[float]] = field(default_factory=lambda: {True: array("d"), False: array("d")})
+    latencies_s: array[float] = field(default_factory=lambda: array("d"))
+    cards: Counter[str] = field(default_factory=Counter)  # images by the card that says it ran them
+    card_images: Counter[str] = field(default_factory=Counter)  # images by the UUID of the card's image
+    versions: set[str] = field(default_factory=set)
+    _surest: list[tuple[float, int, Judged]] = field(default_factory=list)  # a heap, least sure first
 
     def add(self, judged: Judged) -> None:
         """Count one image. A failed image counts as failed, labelled or not."""
-        if judged.prediction.error is not None:
-            self.failed.append((judged.prediction.source, judged.prediction.error))
-        elif judged.label is None:
-            self.unlabelled.append(judged.prediction.source)
-        else:
-            self.scored += 1
-            self.right += judged.right is True
-            self.in_top5 += judged.in_top5 is True
+        prediction, label = judged.prediction, judged.label
+        if prediction.error is not None:
+            self.failed.append((prediction.source, prediction.error))
+            return
+        self._note_origin(prediction)
+        if label is None:
+            self.unlabelled.append(prediction.source)
+            return
+        right = judged.right is True
+        self.scored += 1
+        self.right += right
+        self.in_top5 += judged.in_top5 is True
+        count = self.by_class.setdefault(label, ClassCount(judged.label_name))
+        count.scored += 1
+        count.right += right
+        if prediction.margin is not None:
+            self.margins[right].append(prediction.margin)
+        if not right:
+            self.confusion[label, prediction.class_ids[0]] += 1
+            heapq.heappush(self._surest, (prediction.margin or 0, -self.scored, judged))
+            if len(self._surest) > MISTAKES_KEPT:
+                heapq.heappop(self._surest)
+
+    def _note_origin(self, prediction: Prediction) -> None:
+        self.latencies_s.append(prediction.latency_s)
+        origin = prediction.provenance or {}
+        if "card" in origin:
+            self.cards[str(origin["card"])] += 1
+        if "xclbin_uuid" in origin:
+            self.card_images[str(origin["xclbin_uuid"])] += 1
+        if "version" in origin:
+            self.versions.add(str(origin["version"]))
+
+    @property
+    def mistakes(self) -> list[Judged]:
+        """Wrong answers, the surest first (of equal margin the earlier), at most MISTAKES_KEPT."""
+        return [judged for _, _, judged in sorted(self._surest, key=lambda entry: entry[:2], reverse=True)]
+
+    @property
+    def worst_classes(self) -> list[tuple[int, ClassCount]]:
+        """Labels with their counts, the lowest share of right answers first, of equal shares the more often seen."""
+        return sorted(
+            self.by_class.items(), key=lambda item: (item[1].right / item[1].scored, -item[1].scored, item[0])
+        )
 
     @property
     def images(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -17,17 +17,17 @@ T = TypeVar("T")
 class Client:
     """A client that blocks. It runs an AsyncClient on a thread of its own, so it works in notebooks too."""
 
-    def __init__(self, url: str | None = None, protocol: str | None = None, **options: Any) -> None:
+    def __init__(self, url: str | Sequence[str] | None = None, protocol: str | None = None, **options: Any) -> None:
         """Connect at once.
 
         Args:
-            url: `host:port`, `grpc://host:port` or `http://host:port`; None is localhost.
+            url: `host:port` or `http://host:port`, one or several; None is localhost.
             protocol: "grpc" (default) or "http".
-            options: the others of `AsyncClient`: model, top, names, window, timeout_s, retry_s.
+            options: the others of `AsyncClient`: access, model, pixels, shm, top, names, window, timeout_s, retry_s.
 
         Raises:
             ServerUnavailable: nobody answers.
-            ModelMismatch: no such model, or other tensors than IMAGE and LOGITS or TOP5.
+            ModelMismatch: no such model, or other tensors than expected.
         """
         self._client = AsyncClient(url, protocol=protocol, **options)
         self._loop = asyncio.new_event_loop()
@@ -51,7 +51,7 @@ class Client:
         """Classify images; the answers are in the order of `images`.
 
         Args:
-            images: encoded bytes or paths of files.
+            images: encoded bytes, paths of files, or Items of `find_images`.
 
         Returns:
             One Prediction for each; `error` is set where one image failed.
@@ -60,6 +60,22 @@ class Client:
             ServerUnavailable: the server went away and stayed away.
         """
         return self._run(self._client.classify(images))
+
+    def stream(self, images: Iterable[Image]) -> Iterator[Prediction]:
+        """Classify any number of images in bounded memory; the answers are in the order of `images`.
+
+        Args:
+            images: as `classify`; taken as there is room, on the client's thread.
+
+        Raises:
+            ServerUnavailable: the server went away and stayed away.
+        """
+        predictions = self._client.stream(images)
+        try:
+            while (prediction := self._run(_next(predictions))) is not None:
+                yield prediction
+        finally:
+            self._run(predictions.aclose())
 
     def describe(self) -> ServerInfo:
         """Ask who answers: server version, model and cards."""
@@ -83,3 +99,7 @@ class Client:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _next(predictions: AsyncGenerator[Prediction, None]) -> Prediction | None:
+    return await anext(predictions, None)

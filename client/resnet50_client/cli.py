@@ -1,4 +1,4 @@
-"""The command `resnet50-client`: options, exit codes, and nothing else."""
+"""The command `resnet50-client`: from options to calls, and exit codes."""
 
 from __future__ import annotations
 
@@ -6,129 +6,32 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-from resnet50_client import __version__, commands
-from resnet50_client.client import TOP, WINDOW, AsyncClient
-from resnet50_client.dataset import find_images, read_labels, read_names
-from resnet50_client.errors import ClientError
+from resnet50_client import commands
+from resnet50_client.client import TOP, AsyncClient
+from resnet50_client.doctor import diagnose
+from resnet50_client.endpoint import Access, Endpoint
+from resnet50_client.errors import ClientError, DatasetError
+from resnet50_client.images import Images, find_images
+from resnet50_client.journal import Journal, digest
+from resnet50_client.labels import (
+    Labels,
+    labels_of_folders,
+    read_class_map,
+    read_labels,
+    read_lines,
+    read_names,
+)
 from resnet50_client.outfile import OutFile
+from resnet50_client.parser import build_parser
+from resnet50_client.perf_data import write_perf_data
 from resnet50_client.report import consoles
+from resnet50_client.trace import Trace
 
 OK, NOT_ALL_WELL, CANNOT_RUN, INTERRUPTED = 0, 1, 2, 130
-
-EXIT_CODES = """\
-exit codes:
-  0    every image was classified (accuracy: and top-1 is not below --min-top1)
-  1    some image failed, or top-1 is below --min-top1, or nothing could be scored
-  2    wrong options or files, or no server at --url, or nowhere to write
-  130  stopped by Ctrl-C; accuracy then prints the figures so far
-"""
-MAIN_EXAMPLES = """\
-examples:
-  resnet50-client classify cat.jpg holiday/
-  resnet50-client accuracy val/ --labels val/labels.txt --min-top1 60
-
-"""
-CLASSIFY_EXAMPLES = """\
-examples:
-  resnet50-client classify cat.jpg                       class, score and margin of one image
-  resnet50-client classify holiday/ --top 3              all images of a folder, three classes each
-  resnet50-client classify a.jpg --url http://card7:8000 over HTTP, on another machine
-  resnet50-client classify holiday/ --json | jq .top[0]  one JSON object for each image
-  curl -s https://example.org/a.jpg | resnet50-client classify -
-
-The score is the accelerator's integer accumulator: it orders classes, and is no probability. The margin is
-the score less that of the runner-up. Where the card image answers class ids only, there is neither.
-
-"""
-ACCURACY_EXAMPLES = """\
-examples:
-  resnet50-client accuracy val/ --labels labels.txt
-  resnet50-client accuracy val/ --labels labels.txt --min-top1 60 --json > summary.json
-  resnet50-client accuracy val/ --labels labels.txt --show wrong --outfile results.csv
-
-labels.txt has a line `<filename> <class id>` for each image, the name without folders:
-  ILSVRC2012_val_00000001.JPEG 65
-
-Top-1 and top-5 are over the images that have a label and were answered. All others are counted and named:
-failed, unlabelled (an image without a label), missing (a label without an image).
-
-"""
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The options of the command and its subcommands."""
-    parser = argparse.ArgumentParser(
-        prog="resnet50-client",
-        description="Classify images on a Triton server that runs resnet50-pynq, and measure its accuracy.",
-        epilog=MAIN_EXAMPLES + EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    classify = subparsers.add_parser(
-        "classify",
-        help="name what is in images",
-        description="Name what is in images.",
-        epilog=CLASSIFY_EXAMPLES + EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    classify.add_argument(
-        "paths", nargs="+", metavar="PATH", help="image, folder (searched to any depth), or - (stdin)"
-    )
-    classify.add_argument("--labels", type=Path, metavar="FILE", help="right answers, to show right or wrong")
-    classify.add_argument("--top", type=_positive, default=1, metavar="K", help="classes for each image (default 1)")
-    classify.add_argument("--json", action="store_true", help="print one JSON object a line, one for each image")
-    _add_common(classify)
-
-    accuracy = subparsers.add_parser(
-        "accuracy",
-        help="measure top-1 and top-5 accuracy",
-        description="Measure top-1 and top-5 accuracy over labelled images, with 95 % intervals.",
-        epilog=ACCURACY_EXAMPLES + EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    accuracy.add_argument("paths", nargs="+", metavar="FOLDER", help="folder of images, searched to any depth")
-    accuracy.add_argument("--labels", type=Path, required=True, metavar="FILE", help="right answers, one a line")
-    accuracy.add_argument("--min-top1", type=_percent, metavar="PERCENT", help="exit with 1 if top-1 is below this")
-    accuracy.add_argument(
-        "--show",
-        choices=("auto", "all", "wrong", "none"),
-        default="auto",
-        help=f"images to print a row for (default: all if at most {commands.ROWS_BY_DEFAULT}, else none)",
-    )
-    accuracy.add_argument("--json", action="store_true", help="print the summary as one JSON object, and no rows")
-    _add_common(accuracy)
-    return parser
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--outfile", type=Path, metavar="FILE", help="write every answer to FILE (.csv or .jsonl)")
-    parser.add_argument(
-        "--names", type=Path, metavar="FILE", help="class names, line i for class i (default: ask the server)"
-    )
-    server = parser.add_argument_group("server")
-    server.add_argument(
-        "--url", metavar="URL", help="host:port or http://host:port (default localhost:8001, over HTTP localhost:8000)"
-    )
-    server.add_argument("--protocol", choices=("grpc", "http"), help="default grpc, or what --url says")
-    server.add_argument("--model", default="classify", metavar="NAME", help="model to ask (default classify)")
-    server.add_argument(
-        "--window", type=_positive, default=WINDOW, metavar="N", help=f"images under way at once (default {WINDOW})"
-    )
-    server.add_argument(
-        "--timeout-s", type=_seconds, default=300.0, metavar="S", help="longest wait for one answer (default 300)"
-    )
-    server.add_argument(
-        "--retry-s",
-        type=_seconds,
-        default=30.0,
-        metavar="S",
-        help="once running, how long to go on trying while the server is unavailable (default 30)",
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     err = consoles()[1]
     try:
-        return OK if _run(options) else NOT_ALL_WELL
+        return OK if _RUN[options.command](options) else NOT_ALL_WELL
     except ClientError as error:
         err.print(f"resnet50-client: {error}", style="red")
         return CANNOT_RUN
@@ -155,49 +58,114 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run(options: argparse.Namespace) -> bool:
-    labels = read_labels(options.labels) if options.labels else {}
-    paths = [Path("/dev/stdin") if path == "-" else Path(path) for path in options.paths]
-    images = find_images(paths, named=labels)
-    client = AsyncClient(
-        options.url,
-        protocol=options.protocol,
-        model=options.model,
-        top=TOP if options.command == "accuracy" else options.top,
-        names=read_names(options.names) if options.names else None,
-        window=options.window,
-        timeout_s=options.timeout_s,
-        retry_s=options.retry_s,
-    )
+def _classify(options: argparse.Namespace) -> bool:
+    images, labels = _images_and_labels(options)
+    client = AsyncClient(**_server_options(options), **_model_options(options), top=options.top)
     out, err = consoles()
-    with OutFile(options.outfile) if options.outfile else nullcontext() as file:
+    with ExitStack() as files:
+        file = files.enter_context(OutFile(options.outfile)) if options.outfile else None
         output = commands.Output(out, err, options.json, file)
-        if options.command == "classify":
-            return asyncio.run(commands.classify(client, images, labels, output))
+        return asyncio.run(commands.classify(client, images, labels, output))
+
+
+def _accuracy(options: argparse.Namespace) -> bool:
+    outfile, profile = options.outfile, options.profile or options.trace is not None
+    journal = options.journal or (outfile and outfile.with_name(f"{outfile.name}.journal"))
+    trace = options.trace or (outfile.with_suffix(".trace.json") if outfile else Path("profile.trace.json"))
+    if options.resume and not journal:
+        raise DatasetError("--resume needs the journal of the earlier run: name its --outfile or its --journal")
+    images, labels = _images_and_labels(options)
+    client = AsyncClient(**_server_options(options), **_model_options(options), top=TOP)
+    about = {
+        "images": len(images.items),
+        "digest_of_image_names": digest(item.name for item in images.items),
+        "digest_of_labels": digest(f"{name} {class_id}" for name, class_id in labels.ids.items()),
+        "model": client.model,
+    }
+    out, err = consoles()
+    with ExitStack() as files:
+        output = commands.Output(
+            out,
+            err,
+            options.json,
+            journal=files.enter_context(Journal(journal, about, resume=options.resume)) if journal else None,
+            file=files.enter_context(OutFile(outfile, profile=profile)) if outfile else None,
+            trace=files.enter_context(Trace(trace)) if profile else None,
+            report=options.report,
+            profile=profile,
+        )
         show = "none" if options.json else options.show
-        work = commands.accuracy(client, images, labels, output, show=show, min_top1=options.min_top1)
-        return asyncio.run(work)
+        return asyncio.run(commands.accuracy(client, images, labels, output, show=show, min_top1=options.min_top1))
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value
+def _perf_data(options: argparse.Namespace) -> bool:
+    images = find_images(map(Path, options.paths))
+    out, _ = consoles()
+    written = write_perf_data(images.items[: options.limit], options.output, _server_options(options))
+    for path, count in written:
+        out.print(f"{path}: {count} images")
+    return True
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, not {text}")
-    return value
+def _doctor(options: argparse.Namespace) -> bool:
+    out, _ = consoles()
+    well = True
+    for finding in diagnose(_server_options(options), _model_options(options)):
+        out.print(finding.line, style=None if finding.ok else "bold red")
+        if not finding.ok:
+            out.print(f"      fix: {finding.fix}")
+        well &= finding.ok
+    return well
 
 
-def _percent(text: str) -> float:
-    value = float(text.removesuffix("%"))
-    if not (value == 0 or 1 < value <= 100):  # 0.9 is more likely a slip than nine thousandths
-        raise argparse.ArgumentTypeError(f"is in per cent, above 1 up to 100: write 90 rather than 0.9, not {text}")
-    return value
+_RUN = {"classify": _classify, "accuracy": _accuracy, "perf-data": _perf_data, "doctor": _doctor}
+
+
+def _images_and_labels(options: argparse.Namespace) -> tuple[Images, Labels]:
+    class_map = read_class_map(options.class_map) if options.class_map else None
+    by_folder = options.labels == "folders"
+    labels = Labels({})
+    if options.labels and not by_folder:
+        labels = read_labels(Path(options.labels), class_map)
+    paths = [Path("/dev/stdin") if path == "-" else Path(path) for path in options.paths]
+    images = find_images(paths, named=labels.file_names)
+    if by_folder:
+        labels = labels_of_folders((item.name for item in images.items), class_map)
+    return images, labels
+
+
+def _server_options(options: argparse.Namespace) -> dict[str, Any]:
+    headers = {}
+    for header in options.header:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise DatasetError(f"header '{header}' must be 'NAME: VALUE'")
+        headers[name.strip()] = value.strip()
+    if options.token_file:
+        headers["authorization"] = f"Bearer {read_lines(options.token_file)[0].strip()}"
+    access = Access(options.tls_ca, options.tls_cert, options.tls_key, headers)
+    urls = options.url or [None]
+    tls_files = options.tls_ca or options.tls_cert
+    if tls_files and not any(Endpoint.parse(url, options.protocol).tls for url in urls):
+        raise DatasetError(f"'{tls_files}' is for TLS, but no --url asks for it: write grpcs:// or https:// before it")
+    return {
+        "url": options.url,
+        "protocol": options.protocol,
+        "access": access,
+        "window": options.window,
+        "timeout_s": options.timeout_s,
+        "retry_s": options.retry_s,
+    }
+
+
+def _model_options(options: argparse.Namespace) -> dict[str, Any]:
+    names = getattr(options, "names", None)
+    return {
+        "model": options.model,
+        "pixels": options.pixels,
+        "shm": options.shm,
+        "names": read_names(names) if names else None,
+    }
 
 
 if __name__ == "__main__":

@@ -1,33 +1,49 @@
-"""`AsyncClient`: classify images on a server, many at a time, under asyncio."""
+"""`AsyncClient`: classify images on one server or several, many at a time, under asyncio."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Union
 
-from resnet50_client.connect import Connection, Endpoint
-from resnet50_client.errors import DatasetError, ModelMismatch, RequestRefused
-from resnet50_client.prediction import Candidate, Prediction, rank_logits
+import numpy as np
+import numpy.typing as npt
 
-Image = Union[bytes, str, "os.PathLike[str]"]  # encoded bytes, or the path of a file that holds them
+from resnet50_client.connect import Connection, Payload, bytes_payload, pixels_payload
+from resnet50_client.endpoint import Access, Endpoint
+from resnet50_client.errors import DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
+from resnet50_client.images import Item, item_of_file
+from resnet50_client.pixels import decode_pixels, require_opencv
+from resnet50_client.prediction import Candidate, Prediction, Times, rank_logits
+from resnet50_client.servers import Servers
+from resnet50_client.shm import SharedMemory
+
+# Encoded bytes, the path of a file that holds them, or something with a name that can be read.
+Image = Union[bytes, str, "os.PathLike[str]", Item]
 
 TOP = 5  # as many classes as the accelerator itself ranks
-WINDOW = 64
+WINDOW = 64  # for each server
 ORDER_BUFFER = 4  # windows of answers that may wait for an earlier image before sending pauses
+RANKED = ("LOGITS", "TOP5")  # the better first
+PROVENANCE = "PROVENANCE"
+# One black pixel: a picture to ask about when it is only the class names that are wanted.
+TINY_PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c636060"
+    "60000000040001f61738550000000049454e44ae426082"
+)
 
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """Who answered: for reports."""
+    """Who answers: for reports."""
 
-    url: str
+    url: str  # several are separated by commas
     server: str
     model: str
     cards: tuple[str, ...]  # as configured, such as "software:0"; empty if the server does not say
@@ -38,109 +54,192 @@ class AsyncClient:
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         *,
         protocol: str | None = None,
-        model: str = "classify",
+        access: Access | None = None,
+        model: str | None = None,
+        pixels: bool = False,
+        shm: bool = False,
         top: int = TOP,
         names: Sequence[str] | None = None,
-        window: int = WINDOW,
+        window: int | None = None,
         timeout_s: float = 300.0,
         retry_s: float = 30.0,
     ) -> None:
         """Prepare; `async with` connects.
 
         Args:
-            url: `host:port`, `grpc://host:port` or `http://host:port`; None is localhost.
+            url: `host:port` or `http://host:port` (with TLS grpcs, https); None is localhost. Of several, each image
+                goes to the one with the least to do.
             protocol: "grpc" (default) or "http".
-            model: an ensemble or model that takes IMAGE and gives LOGITS or TOP5.
+            access: certificates and headers, for servers that ask for them.
+            model: an ensemble or model that gives LOGITS or TOP5; None is "classify", with `pixels` "resnet50".
+            pixels: decode here and send PIXELS rather than IMAGE; needs OpenCV.
+            shm: pass images in shared memory; only for servers on this machine.
             top: classes to rank for each image.
             names: class names by id; None asks the server for them.
-            window: images under way at once. The server makes its batches from them.
+            window: images under way at once, 64 for each server if None. The servers make their batches from them.
             timeout_s: how long one request may take.
-            retry_s: how long to go on trying while the server says UNAVAILABLE.
+            retry_s: how long to go on trying while every server says UNAVAILABLE.
 
         Raises:
-            DatasetError: an option out of its range.
+            DatasetError: an option out of its range, or options that do not go together.
         """
-        if top < 1 or window < 1:
-            raise DatasetError(f"top and window must be at least 1, not {top} and {window}")
-        self.endpoint = Endpoint.parse(url, protocol)
-        self.model = model
+        urls = [url] if url is None or isinstance(url, str) else list(url)
+        self.endpoints = [Endpoint.parse(each, protocol) for each in urls]
+        self.window = WINDOW * len(urls) if window is None else window
+        if top < 1 or self.window < 1 or not urls:
+            raise DatasetError(f"top, window and urls must be at least 1, not {top}, {window} and {len(urls)}")
+        remote = [str(endpoint) for endpoint in self.endpoints if not endpoint.is_local]
+        if shm and remote:
+            raise DatasetError(f"shared memory is for servers on this machine, and {remote[0]} is not (leave out shm)")
+        if pixels:
+            require_opencv()
+        self.model = model or ("resnet50" if pixels else "classify")
+        self.pixels = pixels
+        self.shm = shm
         self.top = top
-        self.window = window
+        self._access = access or Access()
         self._timeout_s = timeout_s
         self._retry_s = retry_s
         self._names: Mapping[int, str] | None = dict(enumerate(names)) if names is not None else None
-        self._names_lock: asyncio.Lock
-        self._connection: Connection
-        self._output = ""
+        self._room: asyncio.Semaphore
+        self._servers: Servers
+        self._memory: SharedMemory | None = None
+        self._slots: list[int] = []
+        self._outputs: list[str] = []
         self._classes = 0
+        self.unreachable: dict[str, str] = {}  # URL and reason of servers that did not answer at the start
 
     async def __aenter__(self) -> AsyncClient:
-        """Connect and check that the model is there and speaks our tensors.
+        """Connect and check that the model is there and speaks our tensors. Of several servers, one must answer.
 
         Raises:
             ServerUnavailable: nobody answers.
-            ModelMismatch: no such model, or other tensors than IMAGE and LOGITS or TOP5.
+            ModelMismatch: no such model, or other tensors than expected.
         """
-        self._names_lock = asyncio.Lock()
-        self._connection = Connection(
-            self.endpoint, connections=self.window, timeout_s=self._timeout_s, retry_s=self._retry_s
+        self._room = asyncio.Semaphore(self.window)
+        self._slots = list(range(self.window - 1, -1, -1))
+        self._servers = Servers(
+            [
+                Connection(endpoint, self._access, connections=self.window, timeout_s=self._timeout_s)
+                for endpoint in self.endpoints
+            ],
+            self._retry_s,
         )
         try:
-            await self._connection.server_metadata()
-            self._adopt(await self._connection.model_metadata(self.model))
+            await self._greet()
+            await self._learn_names()
         except BaseException:
-            await self._connection.close()
+            await self._leave()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._connection.close()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        await self._servers.close()
+        if self._memory:
+            self._memory.close()
+
+    async def _greet(self) -> None:
+        self._memory = SharedMemory(self.window) if self.shm else None
+        self.unreachable = {}
+        for connection in self._servers.connections:
+            try:
+                await connection.server_metadata()
+                self._adopt(await connection.model_metadata(self.model), connection)
+                if self._memory:
+                    await self._share(connection, self._memory)
+            except ServerUnavailable as error:
+                self.unreachable[str(connection.endpoint)] = str(error)
+                refusal = error
+        if self._memory:
+            self._memory.forget_name()
+        if len(self.unreachable) == len(self.endpoints):
+            raise refusal
+
+    async def _share(self, connection: Connection, memory: SharedMemory) -> None:
+        try:
+            await connection.share_memory(memory)
+        except RequestRefused as error:
+            raise DatasetError(
+                f"{connection.endpoint} cannot open our shared memory: {error} "
+                "(in a container? share /dev/shm with it, or leave out shm)"
+            ) from error
 
     @property
     def names(self) -> Mapping[int, str]:
-        """Class names by id: those given, or those that the server told with its first answer."""
+        """Class names by id: those given, or those that the server told."""
         return self._names or {}
 
-    def _adopt(self, metadata: Mapping[str, Any]) -> None:
-        """Choose the output to ask for: LOGITS where the card image gives them, else TOP5."""
+    @property
+    def classes(self) -> int:
+        """How many classes the model ranks: 1000, or 5 where the card answers the best ids only."""
+        return self._classes
+
+    def _adopt(self, metadata: Mapping[str, Any], connection: Connection) -> None:
+        """Choose the outputs to ask for: LOGITS where the card image gives them, else TOP5; and PROVENANCE if known."""
         inputs = [tensor["name"] for tensor in metadata["inputs"]]
         widths = {tensor["name"]: int(tensor["shape"][-1]) for tensor in metadata["outputs"]}
-        self._output = next((name for name in ("LOGITS", "TOP5") if name in widths), "")
-        if inputs != ["IMAGE"] or not self._output:
+        ranked = next((name for name in RANKED if name in widths), "")
+        needed = "PIXELS" if self.pixels else "IMAGE"
+        if inputs != [needed] or not ranked:
+            hint = "decode in the client (--pixels)" if inputs == ["PIXELS"] else "use the model 'classify'"
             raise ModelMismatch(
                 f"model '{self.model}' takes {', '.join(inputs)} and gives {', '.join(widths)}; "
-                "this client sends IMAGE and needs LOGITS or TOP5: use the model 'classify'"
+                f"this client sends {needed} and needs LOGITS or TOP5: {hint}"
             )
-        if self.top > widths[self._output]:
+        if self.top > widths[ranked]:
             raise ModelMismatch(
-                f"top {self.top} was asked for, but {self._output} of model '{self.model}' "
-                f"ranks only {widths[self._output]} classes"
+                f"top {self.top} was asked for, but {ranked} of model '{self.model}' "
+                f"ranks only {widths[ranked]} classes"
             )
-        self._classes = widths[self._output]
+        outputs = [ranked] + [PROVENANCE] * (PROVENANCE in widths)
+        if self._outputs and outputs != self._outputs:
+            raise ModelMismatch(
+                f"model '{self.model}' gives {', '.join(outputs)} on {connection.endpoint} but "
+                f"{', '.join(self._outputs)} on another server: their answers cannot be compared"
+            )
+        self._outputs, self._classes = outputs, widths[ranked]
 
     async def describe(self) -> ServerInfo:
-        """Ask who answers: server version, model and cards.
+        """Ask who answers: server versions, model and cards.
 
         Raises:
             ServerUnavailable: nobody answers.
         """
-        server = await self._connection.server_metadata()
-        version = (await self._connection.model_metadata(self.model))["versions"][-1]
-        config = await self._connection.model_config(self.model)
-        steps = [step["model_name"] for step in config.get("ensemble_scheduling", {}).get("step", [])]
-        configs = [config] + [await self._connection.model_config(step) for step in steps]
-        cards = {c["parameters"]["card"]["string_value"] for c in configs if "card" in c.get("parameters", {})}
+        servers, models, cards = set(), set(), set()
+        for connection in self._servers.connections:
+            if str(connection.endpoint) in self.unreachable:
+                continue
+            server = await connection.server_metadata()
+            servers.add(f"{server['name']} {server['version']}")
+            models.add(f"{self.model} {(await connection.model_metadata(self.model))['versions'][-1]}")
+            config = await connection.model_config(self.model)
+            steps = [step["model_name"] for step in config.get("ensemble_scheduling", {}).get("step", [])]
+            configs = [config] + [await connection.model_config(step) for step in steps]
+            cards |= {c["parameters"]["card"]["string_value"] for c in configs if "card" in c.get("parameters", {})}
         return ServerInfo(
-            url=str(self.endpoint),
-            server=f"{server['name']} {server['version']}",
-            model=f"{self.model} {version}",
+            url=", ".join(map(str, self.endpoints)),
+            server=", ".join(sorted(servers)),
+            model=", ".join(sorted(models)),
             cards=tuple(sorted(cards)),
         )
+
+    async def statistics(self) -> dict[str, list[dict[str, Any]]]:
+        """What Triton counted of each model since it was loaded, by URL; of servers that do not answer nothing."""
+        counted = {}
+        for connection in self._servers.connections:
+            try:
+                counted[str(connection.endpoint)] = await connection.statistics()
+            except (ServerUnavailable, RequestRefused):
+                continue
+        return counted
 
     async def classify(self, images: Iterable[Image]) -> list[Prediction]:
         """Classify images; the answers are in the order of `images`. Like `stream`, as a list."""
@@ -149,26 +248,29 @@ class AsyncClient:
     async def stream(self, images: Iterable[Image]) -> AsyncGenerator[Prediction, None]:
         """Classify images, `window` at a time, and yield the answers in order.
 
-        Paths are read when their turn comes, so memory holds one window of images.
+        Images are read when their turn comes, so memory holds one window of them.
 
         An image that cannot be read or that the server refuses yields a Prediction with `error` set.
 
         Args:
-            images: encoded bytes or paths; taken from the iterable as there is room.
+            images: encoded bytes, paths or Items; taken from the iterable as there is room.
 
         Raises:
-            ServerUnavailable: the server went away and stayed away.
+            ServerUnavailable: every server went away and stayed away.
         """
-        room = asyncio.Semaphore(self.window)
         pending: deque[asyncio.Task[Prediction]] = deque()
 
-        async def one(position: int, image: Image) -> Prediction:
-            async with room:
-                return await self._classify_one(position, image)
+        async def one(item: Item) -> Prediction:
+            async with self._room:
+                slot = self._slots.pop()
+                try:
+                    return await self._classify_one(item, slot)
+                finally:
+                    self._slots.append(slot)
 
         try:
             for position, image in enumerate(images):
-                pending.append(asyncio.create_task(one(position, image)))
+                pending.append(asyncio.create_task(one(_as_item(position, image))))
                 while pending and (pending[0].done() or len(pending) >= ORDER_BUFFER * self.window):
                     yield await pending.popleft()
             while pending:
@@ -178,33 +280,56 @@ class AsyncClient:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _classify_one(self, position: int, image: Image) -> Prediction:
-        source = f"image {position}" if isinstance(image, bytes) else os.fspath(image)
-        try:
-            data = image if isinstance(image, bytes) else await asyncio.to_thread(Path(image).read_bytes)
-        except OSError as error:
-            return Prediction(source, error=f"cannot read the file: {error.strerror}")
+    async def _classify_one(self, item: Item, slot: int) -> Prediction:
+        start_ns = sent_ns = time.time_ns()
         started = time.perf_counter()
+        connection = None
         try:
-            answer = await self._connection.infer(self.model, data, self._output)
+            payload = await asyncio.to_thread(self._load, item, slot)
+            sent_ns, started = time.time_ns(), time.perf_counter()
+            answer, connection = await self._servers.infer(self.model, payload, self._outputs)
             latency_s = time.perf_counter() - started
-            names = await self._names_learned_from(data)
+            times = Times(start_ns, sent_ns, time.time_ns(), slot)
+        except OSError as error:
+            return Prediction(item.name, error=f"cannot read the file: {error.strerror or error}")
         except RequestRefused as error:
-            return Prediction(source, error=str(error), latency_s=time.perf_counter() - started)
-        if self._output == "TOP5":
-            top = tuple(Candidate(int(i), names.get(int(i))) for i in answer[: self.top])
-            return Prediction(source, top, latency_s=latency_s)
-        ranked = rank_logits(answer, max(2, self.top), names)
-        margin = (ranked[0].score or 0) - (ranked[1].score or 0)
-        return Prediction(source, ranked[: self.top], margin, latency_s=latency_s)
+            times = Times(start_ns, sent_ns, time.time_ns(), slot)
+            return Prediction(item.name, error=str(error), latency_s=time.perf_counter() - started, times=times)
+        prediction = self._rank(item.name, answer)
+        provenance = json.loads(answer[PROVENANCE].item()) if PROVENANCE in answer else None
+        server = str(connection.endpoint)
+        return replace(prediction, latency_s=latency_s, server=server, provenance=provenance, times=times)
 
-    async def _names_learned_from(self, image: bytes) -> Mapping[int, str]:
-        """Names of all classes, asked for once: Triton tells them as part of a classification of a good image."""
-        async with self._names_lock:
-            if self._names is None:
-                self._names = {}
-                if self._output == "LOGITS":  # the classification extension ranks scores, and TOP5 has none
-                    lines = await self._connection.infer(self.model, image, "LOGITS", class_count=self._classes)
-                    fields = [line.decode("utf-8", "replace").split(":", 2) for line in lines]
-                    self._names = {int(field[1]): field[2] for field in fields if len(field) == 3}
-        return self._names
+    def _load(self, item: Item, slot: int) -> Payload:
+        """Read an image, decode it if that is ours to do, and put it into shared memory. Runs on a thread."""
+        data = item.read()
+        payload = pixels_payload(decode_pixels(data)) if self.pixels else bytes_payload(data)
+        if self._memory:
+            content = payload.data.tobytes() if self.pixels else data
+            size_bytes = self._memory.put(slot, content, is_string=not self.pixels)
+            if size_bytes:
+                return replace(payload, slot=slot, size_bytes=size_bytes)
+        return payload
+
+    def _rank(self, source: str, answer: Mapping[str, npt.NDArray[Any]]) -> Prediction:
+        names = self.names
+        if "TOP5" in answer:
+            ids = [int(i) for i in answer["TOP5"][: self.top]]
+            return Prediction(source, tuple(Candidate(i, names.get(i)) for i in ids))
+        ranked = rank_logits(np.asarray(answer["LOGITS"]), max(2, self.top), names)
+        margin = (ranked[0].score or 0) - (ranked[1].score or 0)
+        return Prediction(source, ranked[: self.top], margin)
+
+    async def _learn_names(self) -> None:
+        """Ask for the names of all classes: Triton tells them as part of a classification, whatever the image."""
+        if self._names is None and "LOGITS" in self._outputs:  # the extension ranks scores, and TOP5 has none
+            payload = pixels_payload(decode_pixels(TINY_PNG)) if self.pixels else bytes_payload(TINY_PNG)
+            answer, _ = await self._servers.infer(self.model, payload, ["LOGITS"], class_count=self._classes)
+            fields = [line.decode("utf-8", "replace").split(":", 2) for line in answer["LOGITS"]]
+            self._names = {int(field[1]): field[2] for field in fields if len(field) == 3}
+
+
+def _as_item(position: int, image: Image) -> Item:
+    if isinstance(image, Item):
+        return image
+    return Item(f"image {position}", lambda: image) if isinstance(image, bytes) else item_of_file(image)

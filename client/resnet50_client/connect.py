@@ -7,75 +7,61 @@ aiohttp's own exceptions), in timeouts, and in the types inside the JSON they re
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tritonclient.utils import InferenceServerException
 
-from resnet50_client.errors import DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
+from resnet50_client.endpoint import Access, Endpoint
+from resnet50_client.errors import ModelMismatch, RequestRefused, ServerUnavailable
+from resnet50_client.shm import SharedMemory
 
-DEFAULT_PORTS = {"grpc": 8001, "http": 8000}
 # gRPC status names and HTTP codes that mean "not now": the only answers that are worth a second try.
 UNAVAILABLE = {"StatusCode.UNAVAILABLE", "502", "503", "504"}
 NO_ANSWER = {"StatusCode.DEADLINE_EXCEEDED"}
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 2.0
+LONGEST_DELAY_S = 2.0
+
+
+class TryAgain(ServerUnavailable):
+    """The server said "not now", or there was none to say it."""
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """Where the server listens and how to talk to it."""
+class Payload:
+    """One image as an input tensor, batch of one."""
 
-    protocol: str  # "grpc" or "http"
-    address: str  # host:port
-
-    @classmethod
-    def parse(cls, url: str | None = None, protocol: str | None = None) -> Endpoint:
-        """Read a URL such as `localhost:8001`, `host` or `http://host:8000`.
-
-        Args:
-            url: host, host:port, or either with `grpc://` or `http://` before it; None is localhost.
-            protocol: "grpc" or "http"; None takes the URL's scheme, or else gRPC.
-
-        Raises:
-            DatasetError: an unknown protocol, or a scheme that contradicts `protocol`.
-        """
-        scheme, separator, rest = (url or "localhost").rpartition("://")
-        if separator and protocol and scheme != protocol:
-            raise DatasetError(f"url '{url}' says {scheme}, but the protocol asked for is {protocol}: drop one of them")
-        chosen = protocol or scheme or "grpc"
-        if chosen not in DEFAULT_PORTS:
-            raise DatasetError(f"protocol '{chosen}' is not known (use grpc or http)")
-        address = rest.rstrip("/")
-        has_port = address.rpartition(":")[2].isdigit()
-        return cls(chosen, address if has_port else f"{address}:{DEFAULT_PORTS[chosen]}")
-
-    def __str__(self) -> str:
-        return f"{self.protocol}://{self.address}"
+    tensor: str
+    datatype: str
+    data: npt.NDArray[Any]  # with the batch dimension
+    slot: int | None = None  # where it lies in shared memory as well
+    size_bytes: int = 0  # there
 
 
 class Connection:
     """An open connection to one server. Use from one event loop; close when done."""
 
-    def __init__(self, endpoint: Endpoint, *, connections: int, timeout_s: float, retry_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, access: Access, *, connections: int, timeout_s: float) -> None:
         """Open lazily: nothing is sent yet.
 
         Args:
             endpoint: the server.
+            access: certificates and headers.
             connections: how many requests may be under way at once (HTTP needs a connection for each).
             timeout_s: how long one request may take.
-            retry_s: how long to go on trying while the server says UNAVAILABLE; 0 tries once.
         """
         self.endpoint = endpoint
         self._timeout_s = timeout_s
-        self._retry_s = retry_s
         self._call_options: dict[str, Any] = {}
         self._json_options: dict[str, Any] = {}
         self._lost: type[Exception] | tuple[()] = ()  # what else a broken connection raises
+        self._shm: SharedMemory | None = None
         self._api: Any
+        headers = {name.lower(): value for name, value in access.headers.items()}  # gRPC takes no capitals
+        if headers:
+            self._call_options["headers"] = headers
         # Imported when asked for: each brings a network stack that takes a quarter of a second to load.
         if endpoint.protocol == "grpc":
             import tritonclient.grpc.aio
@@ -83,33 +69,46 @@ class Connection:
             self._api = tritonclient.grpc.aio
             self._call_options["client_timeout"] = timeout_s
             self._json_options["as_json"] = True
-            self._client = self._api.InferenceServerClient(endpoint.address, channel_args=_channel_args(endpoint))
+            files = {"root_certificates": access.ca, "certificate_chain": access.certificate, "private_key": access.key}
+            tls: dict[str, Any] = {"ssl": True, **files} if endpoint.tls else {}
+            self._client = self._api.InferenceServerClient(
+                endpoint.address, channel_args=_channel_args(endpoint), **tls
+            )
         else:
             import aiohttp
             import tritonclient.http.aio
 
             self._api = tritonclient.http.aio
             self._lost = aiohttp.ClientError
+            tls = {"ssl": True, "ssl_context": access.ssl_context()} if endpoint.tls else {}
             self._client = self._api.InferenceServerClient(
-                endpoint.address, conn_limit=connections, conn_timeout=timeout_s
+                endpoint.address, conn_limit=connections, conn_timeout=timeout_s, **tls
             )
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._client.close()
+        """Give shared memory back and close the connection."""
+        try:
+            if self._shm:
+                await self._query(self._client.unregister_system_shared_memory, self._shm.name, json=False)
+        except (RequestRefused, ServerUnavailable):
+            pass  # a server that is gone has no memory of ours
+        finally:
+            await self._client.close()
 
     async def server_metadata(self) -> dict[str, Any]:
         """Ask for the server's name, version and extensions, once: a server that is not there is reported at once.
 
         Raises:
             ServerUnavailable: nobody answers at this address.
+            RequestRefused: somebody does, but wants other credentials, or is no Triton.
         """
         try:
-            return await self._query(self._client.get_server_metadata)
-        except _TryAgain as error:
+            metadata: dict[str, Any] = await self._query(self._client.get_server_metadata)
+            return metadata
+        except TryAgain as error:
             raise ServerUnavailable(
-                f"{error} (is the server running, and is this its port? by default gRPC has "
-                f"{DEFAULT_PORTS['grpc']} and HTTP {DEFAULT_PORTS['http']})"
+                f"{error} (is the server running, and is this its port and, with TLS, its certificate? "
+                "by default gRPC has 8001 and HTTP 8000)"
             ) from error
 
     async def model_metadata(self, model: str) -> dict[str, Any]:
@@ -119,7 +118,8 @@ class Connection:
             ModelMismatch: the server has no such model ready.
         """
         try:
-            return await self._query(self._client.get_model_metadata, model)
+            metadata: dict[str, Any] = await self._query(self._client.get_model_metadata, model)
+            return metadata
         except RequestRefused as error:
             index: Any = await self._query(self._client.get_model_repository_index)
             entries = index.get("models", []) if isinstance(index, dict) else index
@@ -134,51 +134,74 @@ class Connection:
         config: dict[str, Any] = answer.get("config", answer)
         return config
 
-    async def infer(self, model: str, image: bytes, output: str, class_count: int = 0) -> Any:
-        """Send one encoded image and return one output.
+    async def statistics(self) -> list[dict[str, Any]]:
+        """Ask what Triton counted of each model since it was loaded."""
+        answer = await self._query(self._client.get_inference_statistics)
+        models: list[dict[str, Any]] = answer["model_stats"]
+        return models
+
+    async def share_memory(self, shm: SharedMemory) -> None:
+        """Let the server read images from `shm`.
+
+        Raises:
+            RequestRefused: it cannot.
+        """
+        register = self._client.register_system_shared_memory
+        try:
+            await self._query(register, shm.name, shm.key, shm.size_bytes, json=False)
+        except RequestRefused as error:
+            if "already in manager" not in str(error):  # two addresses may lead to one server
+                raise
+        self._shm = shm
+
+    async def infer(
+        self, model: str, payload: Payload, outputs: Sequence[str], class_count: int = 0
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Send one image, once, and return the outputs asked for.
 
         Args:
             model: its name on the server.
-            image: an encoded picture, as read from its file.
-            output: the tensor to ask for.
-            class_count: if not 0, ask Triton for this many "score:class:name" strings instead of the tensor.
+            payload: the image.
+            outputs: the tensors to ask for.
+            class_count: if not 0, ask Triton for this many "score:class:name" strings instead of each tensor.
 
         Returns:
-            The output without its batch dimension, as a NumPy array.
+            The outputs by name, without their batch dimension.
 
         Raises:
             RequestRefused: the server answered with an error; this image cannot be classified.
-            ServerUnavailable: no answer, for as long as retries are allowed.
+            TryAgain: the server is unavailable.
+            ServerUnavailable: no answer in time.
         """
-        tensor = self._api.InferInput("IMAGE", [1, 1], "BYTES")
-        tensor.set_data_from_numpy(np.array([[image]], dtype=np.object_))
-        wanted = self._api.InferRequestedOutput(output, class_count=class_count)
+        wanted = [self._api.InferRequestedOutput(output, class_count=class_count) for output in outputs]
 
         async def request() -> Any:
-            return await self._client.infer(model, [tensor], outputs=[wanted], **self._call_options)
+            return await self._client.infer(model, [self._tensor(payload)], outputs=wanted, **self._call_options)
 
-        result = await self._patiently(request)
-        return result.as_numpy(output)[0]
+        try:
+            result = await self._once(request)
+        except RequestRefused as error:
+            if not (self._shm and "shared memory region" in str(error)):
+                raise
+            self._shm = None  # it restarted and knows nothing of our memory: send as usual from now on
+            result = await self._once(request)
+        return {output: result.as_numpy(output)[0] for output in outputs}
 
-    async def _query(self, call: Callable[..., Awaitable[Any]], *arguments: str) -> dict[str, Any]:
+    def _tensor(self, payload: Payload) -> Any:
+        tensor = self._api.InferInput(payload.tensor, list(payload.data.shape), payload.datatype)
+        if self._shm and payload.slot is not None:
+            tensor.set_shared_memory(self._shm.name, payload.size_bytes, self._shm.offset(payload.slot))
+        else:
+            tensor.set_data_from_numpy(payload.data)
+        return tensor
+
+    async def _query(self, call: Callable[..., Awaitable[Any]], *arguments: Any, json: bool = True) -> Any:
+        options = {**self._call_options, **(self._json_options if json else {})}
+
         async def request() -> Any:
-            return await call(*arguments, **self._json_options, **self._call_options)
+            return await call(*arguments, **options)
 
-        answer: dict[str, Any] = await self._once(request)
-        return answer
-
-    async def _patiently(self, request: Callable[[], Awaitable[Any]]) -> Any:
-        """Repeat a request while the server is unavailable, waiting longer each time."""
-        give_up_at = time.monotonic() + self._retry_s
-        delay_s = FIRST_DELAY_S
-        while True:
-            try:
-                return await self._once(request)
-            except _TryAgain as error:
-                if time.monotonic() + delay_s > give_up_at:
-                    raise ServerUnavailable(f"{error} (gave up after {self._retry_s:g} s)") from error
-            await asyncio.sleep(delay_s * random.uniform(0.8, 1.2))  # lest a window return as one
-            delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+        return await self._once(request)
 
     async def _once(self, request: Callable[[], Awaitable[Any]]) -> Any:
         try:
@@ -197,19 +220,25 @@ class Connection:
     def _no_answer(self) -> ServerUnavailable:
         return ServerUnavailable(f"no answer from {self.endpoint} within {self._timeout_s:g} s")
 
-    def _unavailable(self, reason: object) -> _TryAgain:
-        return _TryAgain(f"{self.endpoint} is unavailable: {reason}")
+    def _unavailable(self, reason: object) -> TryAgain:
+        return TryAgain(f"{self.endpoint} is unavailable: {reason}")
 
 
-class _TryAgain(ServerUnavailable):
-    """The server said "not now", or there was none to say it."""
+def bytes_payload(image: bytes) -> Payload:
+    """An encoded image as the tensor IMAGE."""
+    return Payload("IMAGE", "BYTES", np.array([[image]], dtype=np.object_))
+
+
+def pixels_payload(pixels: npt.NDArray[np.uint8]) -> Payload:
+    """pixels: uint8 (224, 224, 3), BGR, as the tensor PIXELS."""
+    return Payload("PIXELS", "UINT8", pixels[None])
 
 
 def _channel_args(endpoint: Endpoint) -> list[tuple[str, int]]:
-    local = endpoint.address.rpartition(":")[0] in {"localhost", "127.0.0.1", "[::1]"}
     return [
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_reconnect_backoff_ms", int(1000 * LONGEST_DELAY_S)),  # gRPC's own 120 s would outlast our retries
-        ("grpc.enable_http_proxy", 0 if local else 1),  # http_proxy in the environment is not for this machine
+        ("grpc.enable_http_proxy", 0 if endpoint.is_local else 1),  # http_proxy is not for this machine
+        ("grpc.use_local_subchannel_pool", 1),  # else gRPC joins channels to one address, whatever their options
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,16 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Times:
+    """When the client did what with one image, in nanoseconds of Unix time."""
+
+    start_ns: int  # its turn has come: reading begins
+    sent_ns: int  # read, with --pixels decoded, and handed over
+    answered_ns: int
+    slot: int  # which of the window's places it had
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer for one image: ranked classes, or the error that this image alone met."""
 
@@ -27,6 +38,9 @@ class Prediction:
     margin: int | None = None  # score of the best class minus that of the runner-up
     error: str | None = None
     latency_s: float = 0.0  # from sending the request to its answer, with retries
+    server: str | None = None  # URL of the one that answered
+    provenance: Mapping[str, Any] | None = None  # card, image UUID, versions, times on the card; if the server says
+    times: Times | None = None
 
     @property
     def class_ids(self) -> tuple[int, ...]:

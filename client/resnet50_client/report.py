@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from rich.text import Text
 
 from resnet50_client.accuracy import Judged, Proportion, Tally
 from resnet50_client.client import ServerInfo
+from resnet50_client.version import __version__
 
 FILE_WIDTH, CLASS_WIDTH, SCORE_WIDTH = 44, 36, 9
 LISTED = 10  # files named in the summary for each kind of trouble; the results file has them all
+WORST = 5  # classes named in the summary
+PROFILE_COLUMNS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
 STYLES = {"right": "green", "wrong": "red", "failed": "bold red", "unlabelled": "yellow"}
 
 
@@ -28,7 +31,7 @@ def consoles() -> tuple[Console, Console]:
 class Rows:
     """Prints one row for each image as it arrives, in columns whose widths are fixed beforehand."""
 
-    def __init__(self, console: Console, files: Sequence[Path | str], *, labelled: bool, top: int) -> None:
+    def __init__(self, console: Console, files: Sequence[str], *, labelled: bool, top: int) -> None:
         """Set the widths.
 
         Args:
@@ -40,7 +43,7 @@ class Rows:
         self._console = console
         self._labelled = labelled
         self._top = top
-        longest = max((len(self._file(str(file))) for file in files), default=0)
+        longest = max((len(self._file(file)) for file in files), default=0)
         self._file_width = min(FILE_WIDTH, max(4, longest))
         self._headed = False
 
@@ -101,17 +104,58 @@ class Summary:
     duration_s: float
     window: int
     min_top1: float | None  # per cent
+    names: Mapping[int, str]  # of classes
+    resumed: int = 0  # images that an earlier run, now gone on with, had done
+    resumed_answered: int = 0  # those of them that were answered
+    profile_table: Sequence[tuple[str, list[float]]] = ()
+    profile_lines: Sequence[str] = ()
 
     @property
     def images_per_s(self) -> float:
-        """Answered images by the time from the first request to the last answer."""
-        return self.tally.answered / self.duration_s if self.duration_s else 0.0
+        """Images answered in this run, by the time from the first request to the last answer."""
+        return (self.tally.answered - self.resumed_answered) / self.duration_s if self.duration_s else 0.0
+
+    @property
+    def not_reached(self) -> int:
+        """Images that were never answered because the run was cut short."""
+        return self.listed - self.tally.images
+
+    @property
+    def reason(self) -> str:
+        """What speaks against the figures or the network, the gravest first; or that nothing does."""
+        tally = self.tally
+        if len(tally.card_images) > 1:
+            return f"the answers come from {len(tally.card_images)} different card images"
+        if tally.scored == 0:
+            return "no labelled image was answered"
+        if self.not_reached:
+            return f"{self.not_reached} images were not reached"
+        if tally.failed:
+            return f"{len(tally.failed)} images failed"
+        if self.min_top1 is not None and 100 * tally.top1.share < self.min_top1:
+            return f"top-1 is below the {self.min_top1:g} % asked for"
+        return "every image was answered"
 
     @property
     def passed(self) -> bool:
-        """All images came through, and top-1 is not below the limit asked for."""
-        enough = self.min_top1 is None or 100 * self.tally.top1.share >= self.min_top1
-        return enough and not self.tally.failed and self.tally.scored > 0 and self.tally.images == self.listed
+        """All images came through, by one network, and top-1 is not below the limit asked for."""
+        return self.reason == "every image was answered"
+
+    def class_name(self, class_id: int) -> str:
+        """Id and name of a class."""
+        return describe_class(class_id, self.names.get(class_id))
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Who answered, as rows of two."""
+        tally = self.tally
+        rows = [
+            ("server", f"{self.server.server} at {self.server.url}"),
+            ("model", self.server.model),
+            ("cards", ", ".join(tally.cards or self.server.cards)),
+            ("card image", ", ".join(tally.card_images)),
+            ("versions", ", ".join([*(f"resnet50-pynq {v}" for v in sorted(tally.versions)), f"client {__version__}"])),
+        ]
+        return [(name, value) for name, value in rows if value]
 
     def as_json(self) -> dict[str, Any]:
         """All figures and every file that was not scored, as a JSON object."""
@@ -124,13 +168,25 @@ class Summary:
             "failed": [{"file": file, "error": error} for file, error in self.tally.failed],
             "unlabelled": self.tally.unlabelled,
             "missing": self.missing,
-            "not_reached": self.listed - self.tally.images,
+            "not_reached": self.not_reached,
             "ignored_files": self.ignored,
             "duration_s": round(self.duration_s, 3),
             "images_per_s": round(self.images_per_s, 2),
             "window": self.window,
+            "resumed": self.resumed,
+            "cards": dict(self.tally.cards),
+            "card_images": dict(self.tally.card_images),
+            "versions": sorted(self.tally.versions),
+            "client_version": __version__,
+            "worst_classes": [
+                {"class": label, "name": count.name, "right": count.right, "of": count.scored}
+                for label, count in self.tally.worst_classes[:LISTED]
+            ],
+            "profile_s": {name: dict(zip(PROFILE_COLUMNS, values, strict=True)) for name, values in self.profile_table},
+            "profile_summary": list(self.profile_lines),
             "min_top1_percent": self.min_top1,
             "passed": self.passed,
+            "reason": self.reason,
         }
 
     def show(self, console: Console) -> None:
@@ -138,21 +194,42 @@ class Summary:
         tally = self.tally
         for name, proportion in (("top-1", tally.top1), ("top-5", tally.top5)):
             console.print(Text(f"{name:<9} {describe_proportion(proportion)}", style="bold"))
-        if self.min_top1 is not None and tally.scored and 100 * tally.top1.share < self.min_top1:
-            console.print(Text(f"{'':<9} top-1 is below the {self.min_top1:g} % asked for", style=STYLES["wrong"]))
+        if tally.scored and not self.passed:
+            console.print(Text(f"{'':<9} {self.reason}", style=STYLES["wrong"]))
         console.print(Text(f"{'coverage':<9} {tally.scored} of {self.listed} images scored"))
         self._show_files(console, "failed", [f"{file}: {error}" for file, error in tally.failed])
         self._show_files(console, "unlabelled", tally.unlabelled)
         self._show_files(console, "missing", self.missing, "have a label but no image")
-        if self.listed > tally.images:
-            console.print(Text(f"{'':<9} {self.listed - tally.images} not reached", style=STYLES["failed"]))
         if self.ignored:
             console.print(Text(f"{'':<9} {self.ignored} other {'file' if self.ignored == 1 else 'files'} passed over"))
-        speed = f"{self.images_per_s:.1f} images/s ({tally.answered} in {self.duration_s:.2f} s, window {self.window})"
+        self._show_worst(console)
+        done = tally.answered - self.resumed_answered
+        speed = f"{self.images_per_s:.1f} images/s ({done} in {self.duration_s:.2f} s, window {self.window})"
+        if self.resumed:
+            speed += f"; {self.resumed} images were done before"
         console.print(Text(f"{'speed':<9} {speed}"))
-        cards = f", card {', '.join(self.server.cards)}" if self.server.cards else ""
-        server = f"{self.server.server} at {self.server.url}, model {self.server.model}{cards}"
-        console.print(Text(f"{'server':<9} {server}"))
+        cards = ", ".join(tally.cards or self.server.cards)
+        server = f"{self.server.server} at {self.server.url}, model {self.server.model}"
+        console.print(Text(f"{'server':<9} {server}" + (f", card {cards}" if cards else "")))
+        if tally.card_images:
+            console.print(Text(f"{'image':<9} {', '.join(tally.card_images)}"))
+        self._show_profile(console)
+
+    def _show_worst(self, console: Console) -> None:
+        worst = [entry for entry in self.tally.worst_classes[:WORST] if entry[1].right < entry[1].scored]
+        for i, (label, count) in enumerate(worst):
+            name = describe_class(label, count.name)
+            console.print(Text(f"{'' if i else 'worst':<9} {name}: {count.right} of {count.scored} right"))
+
+    def _show_profile(self, console: Console) -> None:
+        if self.profile_table:
+            head = "".join(f"{name:>10}" for name in PROFILE_COLUMNS)
+            console.print(Text(f"\n{'times, ms':<14}{head}", style="bold"))
+            for name, values in self.profile_table:
+                cells = "".join(f"{1e3 * value:>10.3f}" for value in values[1:])
+                console.print(Text(f"{name:<14}{values[0]:>10.0f}{cells}"))
+        for line in self.profile_lines:
+            console.print(Text(line))
 
     def _show_files(self, console: Console, kind: str, files: list[str], meaning: str = "") -> None:
         if not files:

@@ -1,0 +1,243 @@
+"""The report of an accuracy run as one HTML file that needs no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from resnet50_client.accuracy import Judged, Proportion
+from resnet50_client.images import Item
+from resnet50_client.report import Summary, describe_class, describe_proportion, printable
+
+WORST = 20  # classes, and pairs of classes
+LISTED = 200  # files of each kind of trouble
+THUMBNAIL = 112  # pixels, the longer side
+BARS = 40  # of a histogram
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --dim: #667; --paper: #fff; --line: #d8dce2;
+  --good: #2f8f5b; --bad: #c4442f }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --dim: #9aa3ad; --paper: #16191d; --line: #333a42 } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line) }
+table { border-collapse: collapse } td, th { text-align: left; padding: .15rem .9rem .15rem 0; vertical-align: top }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+th, .dim, figcaption { color: var(--dim); font-weight: normal }
+.verdict { font-weight: 600 } .good { color: var(--good) } .bad { color: var(--bad) }
+.gallery { display: flex; flex-wrap: wrap; gap: .8rem }
+figure { margin: 0; width: 9.5rem; font-size: .8rem; line-height: 1.35 }
+figure img, .none { height: 7rem; max-width: 9.5rem; object-fit: contain } .none { background: var(--line) }
+svg { max-width: 100%; height: auto } svg text { fill: var(--dim); font-size: 11px } details { margin: .3rem 0 }
+"""
+
+
+def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
+    """The whole report.
+
+    Args:
+        summary: of the run.
+        items: images by name, of which those that were answered wrong are read again for their thumbnails.
+    """
+    tally = summary.tally
+    verdict = "passed" if summary.passed else "not passed"
+    parts = [
+        f"<h1>Accuracy: {escape(describe_proportion(tally.top1))}</h1>",
+        f'<p class="verdict {"good" if summary.passed else "bad"}">{verdict}: {escape(summary.reason)}</p>',
+        _section(
+            "Top-1 and top-5, with 95 % intervals (Wilson)", _intervals([("top-1", tally.top1), ("top-5", tally.top5)])
+        ),
+        _section("Who answered", _table(summary.facts())),
+        _section("Coverage", _coverage(summary)),
+        _section(
+            "Margin between the best class and the next",
+            _histogram([("right", "--good", tally.margins[True]), ("wrong", "--bad", tally.margins[False])], ""),
+        ),
+        _section("Latency of a request, s", _histogram([("all", "--dim", tally.latencies_s)], "s")),
+        _section("Worst classes", _worst_classes(summary)),
+        _section("What is taken for what", _confusion(summary)),
+        _section("Wrong answers, the surest first", _gallery(tally.mistakes, items)),
+    ]
+    if summary.profile_table:
+        parts.append(_section("Where the time went, s", _profile(summary)))
+    return (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Accuracy report</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>\n'
+        + "\n".join(parts)
+        + "\n</html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>\n{body}</section>" if body else ""
+
+
+def _text(text: object) -> str:
+    return escape(printable(str(text)))
+
+
+def _table(rows: Iterable[tuple[object, ...]], head: Sequence[str] = ()) -> str:
+    def cell(value: object, tag: str) -> str:
+        number = ' class="n"' if isinstance(value, (int, float)) else ""
+        return f"<{tag}{number}>{_text(f'{value:.4g}' if isinstance(value, float) else value)}</{tag}>"
+
+    lines = ["<tr>" + "".join(cell(value, "th") for value in head) + "</tr>"] if head else []
+    lines += ["<tr>" + "".join(cell(value, "td") for value in row) + "</tr>" for row in rows]
+    return "<table>" + "\n".join(lines) + "</table>" if lines else ""
+
+
+def _intervals(proportions: Sequence[tuple[str, Proportion]]) -> str:
+    known = [(name, p) for name, p in proportions if p.trials]
+    foot = 40 * len(known)
+    lines = []
+    for percent in range(0, 101, 20):
+        x = 60 + 6 * percent
+        lines.append(f'<line x1="{x}" x2="{x}" y1="0" y2="{foot}" stroke="var(--line)"/>')
+        lines.append(f'<text x="{x}" y="{foot + 14}" text-anchor="middle">{percent} %</text>')
+    for i, (name, p) in enumerate(known):
+        y, (low, high) = 40 * i + 20, p.interval
+        lines.append(
+            f'<text x="0" y="{y + 4}">{name}</text>'
+            f'<rect x="{60 + 600 * low:.1f}" y="{y - 7}" width="{max(2, 600 * (high - low)):.1f}" height="14" '
+            f'fill="var(--good)" opacity=".35"><title>{100 * low:.2f} to {100 * high:.2f} %</title></rect>'
+            f'<circle cx="{60 + 600 * p.share:.1f}" cy="{y}" r="4" fill="var(--good)"/>'
+        )
+    return f'<svg viewBox="-5 0 690 {foot + 20}" width="690" role="img">{"".join(lines)}</svg>' if known else ""
+
+
+def _histogram(series: Sequence[tuple[str, str, Sequence[float]]], unit: str) -> str:
+    """Bars of each series' share per bin, on one scale."""
+    filled = [(name, colour, np.asarray(values)) for name, colour, values in series if len(values)]
+    if not filled:
+        return ""
+    everything = np.concatenate([values for _, _, values in filled])
+    low, high = float(everything.min()), float(np.quantile(everything, 0.995))
+    edges = np.linspace(low, high if high > low else low + 1, BARS + 1)
+    shares = [np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] / len(v) for _, _, v in filled]
+    tallest = max(float(share.max()) for share in shares)
+    bars = []
+    for (name, colour, _), share in zip(filled, shares, strict=True):
+        for i, height in enumerate(share):
+            if height:
+                tip = f"{name}: {height:.1%} from {edges[i]:.4g} to {edges[i + 1]:.4g} {unit}"
+                h = 120 * height / tallest
+                bars.append(
+                    f'<rect x="{16 * i + 1}" y="{120 - h:.1f}" width="14" height="{h:.1f}" fill="var({colour})" '
+                    f'opacity=".6"><title>{escape(tip)}</title></rect>'
+                )
+    ends = f'<text x="0" y="134">{edges[0]:.4g}</text><text x="640" y="134" text-anchor="end">{edges[-1]:.4g}</text>'
+    key = ", ".join(
+        f'<span style="color: var({colour})">{name}</span>: {len(v)}, median {np.median(v):.4g}'
+        for name, colour, v in filled
+    )
+    return f'<svg viewBox="0 0 640 140" width="640" role="img">{"".join(bars)}{ends}</svg><p>{key} {unit}</p>'
+
+
+def _coverage(summary: Summary) -> str:
+    tally = summary.tally
+    counts = _table([("scored", tally.scored), ("failed", len(tally.failed)), ("unlabelled", len(tally.unlabelled)),
+                     ("not reached", summary.not_reached), ("images in all", summary.listed),
+                     ("labels without an image", len(summary.missing)), ("other files", summary.ignored)])  # fmt: skip
+    troubles: list[tuple[str, list[str]]] = [
+        ("failed", [f"{file}: {error}" for file, error in tally.failed]),
+        ("unlabelled", tally.unlabelled),
+        ("missing", summary.missing),
+    ]
+    for kind, files in troubles:
+        if files:
+            rest = f"<li>and {len(files) - LISTED} more</li>" if len(files) > LISTED else ""
+            lines = "".join(f"<li>{_text(file)}</li>" for file in files[:LISTED])
+            counts += f"<details><summary>{len(files)} {kind}</summary><ul>{lines}{rest}</ul></details>"
+    return counts
+
+
+def _worst_classes(summary: Summary) -> str:
+    rows: list[tuple[object, ...]] = []
+    for label, count in summary.tally.worst_classes[:WORST]:
+        low, high = Proportion(count.right, count.scored).interval
+        share = f"{100 * count.right / count.scored:.0f} %"
+        rows.append((describe_class(label, count.name), count.right, count.scored, share, f"{low:.0%} to {high:.0%}"))
+    return _table(rows, ("class", "right", "of", "share", "95 % interval"))
+
+
+def _confusion(summary: Summary) -> str:
+    tally = summary.tally
+    rows = [
+        (summary.class_name(label), summary.class_name(answer), count)
+        for (label, answer), count in sorted(tally.confusion.items(), key=lambda item: (-item[1], item[0]))[:WORST]
+    ]
+    if not rows:
+        return ""
+    return _matrix(summary) + _table(rows, ("is", "is taken for", "images"))
+
+
+def _matrix(summary: Summary) -> str:
+    """The classes with the most mistakes against one another, each row by its share."""
+    tally = summary.tally
+    wrong: dict[int, int] = {}
+    for (label, answer), count in tally.confusion.items():
+        for class_id in (label, answer):
+            wrong[class_id] = wrong.get(class_id, 0) + count
+    shown = sorted(sorted(wrong, key=lambda class_id: -wrong[class_id])[:WORST])
+    size, left = 18, 190
+    cells = []
+    for y, label in enumerate(shown):
+        name = summary.class_name(label)
+        cells.append(f'<text x="{left - 6}" y="{size * y + 13}" text-anchor="end">{_text(name[:28])}</text>')
+        count_of = tally.by_class.get(label)
+        for x, answer in enumerate(shown):
+            right = count_of.right if count_of and answer == label else 0
+            count = right or tally.confusion.get((label, answer), 0)
+            if count and count_of:
+                colour, tip = (
+                    "--good" if answer == label else "--bad",
+                    f"{name} → {summary.class_name(answer)}: {count}",
+                )
+                cells.append(
+                    f'<rect x="{left + size * x}" y="{size * y}" width="{size - 1}" height="{size - 1}" '
+                    f'fill="var({colour})" '
+                    f'opacity="{0.2 + 0.8 * count / count_of.scored:.2f}"><title>{_text(tip)}</title></rect>'
+                )
+    side = size * len(shown)
+    return f'<svg viewBox="0 0 {left + side} {side}" width="{left + side}" role="img">{"".join(cells)}</svg>'
+
+
+def _gallery(mistakes: Sequence[Judged], items: Mapping[str, Item]) -> str:
+    figures = []
+    for judged in mistakes:
+        prediction, best = judged.prediction, judged.prediction.top[0]
+        label = describe_class(judged.label or 0, judged.label_name)
+        margin = "" if prediction.margin is None else f"<br>margin {prediction.margin}"
+        figures.append(
+            f"<figure>{_thumbnail(items.get(prediction.source))}<figcaption>{_text(prediction.source)}</figcaption>"
+            f'is <span class="good">{_text(label)}</span><br>'
+            f'taken for <span class="bad">{_text(describe_class(best.class_id, best.name))}</span>{margin}</figure>'
+        )
+    return f'<div class="gallery">{"".join(figures)}</div>' if figures else ""
+
+
+def _thumbnail(item: Item | None) -> str:
+    """A small copy of an image inside the page; a grey field where it cannot be read any more."""
+    from PIL import Image  # slow to load, and only needed here
+
+    try:
+        if item is None:
+            raise OSError
+        with Image.open(io.BytesIO(item.read())) as image:
+            image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
+            small = image.convert("RGB")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=80)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return '<div class="none"></div>'
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def _profile(summary: Summary) -> str:
+    rows = [(name, int(values[0]), *values[1:]) for name, values in summary.profile_table]
+    table = _table(rows, ("", "count", "mean", "std", "min", "25 %", "50 %", "75 %", "max"))
+    return table + "".join(f"<p>{_text(line)}</p>" for line in summary.profile_lines)

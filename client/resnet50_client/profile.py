@@ -1,0 +1,174 @@
+"""Where the time of each image went, what was busy, and so what holds the run up. No I/O."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from resnet50_client.prediction import Prediction
+
+# What the server tells of an image, Unix time, in order. With the client's start, these are the original's seven.
+CARD_TIMES = (
+    "upload_start_ns",
+    "upload_end_ns",
+    "kernel_start_ns",
+    "kernel_end_ns",
+    "download_start_ns",
+    "download_end_ns",
+)
+# What follows from them. total = client + preprocessing + queue + inference; the card's three are parts of inference.
+DERIVED = ("total", "client", "preprocessing", "queue", "upload", "accelerator", "download", "inference")
+BUSY = 0.7  # from this share of the time on, a stage is what the others wait for
+SMALL_BATCH = 8  # below, a card spends more on each start than on the images
+
+
+def derive(prediction: Prediction) -> dict[str, float]:
+    """Seconds that each stage took, as far as they are known.
+
+    client is reading, with --pixels decoding, and the way back; preprocessing is the way to the card's model, on the
+    server: Triton's queue and decoding. Where the clocks of client and server disagree, so that an answer would come
+    before its question, the way back counts as preprocessing too.
+    """
+    times, card = prediction.times, prediction.provenance or {}
+    if times is None or prediction.error is not None:
+        return {}
+    ns = {"total": times.answered_ns - times.start_ns}
+    if any(not isinstance(card.get(name), int) for name in CARD_TIMES):
+        ns["client"] = times.sent_ns - times.start_ns
+    else:
+        up, up_end, kernel, kernel_end, down, down_end = (card[name] for name in CARD_TIMES)
+        arrived = card.get("received_ns", up)
+        back = times.answered_ns - down_end if clocks_agree(prediction) else 0
+        ns["client"] = times.sent_ns - times.start_ns + back
+        ns["preprocessing"] = times.answered_ns - times.sent_ns - (down_end - arrived) - back
+        ns["queue"] = up - arrived
+        ns["upload"] = up_end - up
+        ns["accelerator"] = kernel_end - kernel
+        ns["download"] = down_end - down
+        ns["inference"] = down_end - up
+    return {name: value / 1e9 for name, value in ns.items()}
+
+
+def clocks_agree(prediction: Prediction) -> bool:
+    """Whether the server's times lie between question and answer by the client's clock."""
+    times, card = prediction.times, prediction.provenance or {}
+    if times is None or "download_end_ns" not in card:
+        return False
+    arrived = card.get("received_ns", card["upload_start_ns"])
+    return bool(times.sent_ns <= arrived and card["download_end_ns"] <= times.answered_ns)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What part of the run a stage was busy, and what to do if it is the bottleneck."""
+
+    name: str
+    busy: float
+    advice: str
+
+
+class Profile:
+    """Gathers the times of a run."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, array[float]] = {name: array("d") for name in DERIVED}
+        self._kernel_s: dict[str, float] = {}  # by card; each image's share of its batch
+        self._starts = 0.0
+        self._on_card = 0
+        self.is_software = False
+
+    def add(self, prediction: Prediction) -> None:
+        """Note one image."""
+        derived, card = derive(prediction), prediction.provenance or {}
+        for name, value in derived.items():
+            self._seconds[name].append(value)
+        if "accelerator" in derived:
+            batch = max(1, int(card.get("batch", 1)))
+            name = f"{prediction.server} {card.get('card', 'card')}"
+            self._kernel_s[name] = self._kernel_s.get(name, 0.0) + derived["accelerator"] / batch
+            self._starts += 1 / batch
+            self._on_card += 1
+            self.is_software |= card.get("kind") == "software" or str(card.get("card")).startswith("software")
+
+    @property
+    def mean_batch(self) -> float:
+        """Images in a kernel start, on average."""
+        return self._on_card / self._starts if self._starts else 0.0
+
+    def table(self) -> list[tuple[str, list[float]]]:
+        """For each known time: count, mean, standard deviation, minimum, quartiles, maximum; in seconds."""
+        rows = []
+        for name in DERIVED:
+            seconds = np.asarray(self._seconds[name])
+            if len(seconds):
+                quartiles = [float(q) for q in np.quantile(seconds, [0, 0.25, 0.5, 0.75, 1])]
+                deviation = float(seconds.std(ddof=1)) if len(seconds) > 1 else 0.0
+                rows.append((name, [float(len(seconds)), float(seconds.mean()), deviation, *quartiles]))
+        return rows
+
+    def stages(self, run_s: float, client_cpu_s: float, models_busy_s: Mapping[str, float]) -> list[Stage]:
+        """How busy each stage was, the busiest first.
+
+        Args:
+            run_s: how long the run took.
+            client_cpu_s: processor time of this process meanwhile.
+            models_busy_s: how long Triton says each model computed, for each of the servers.
+        """
+        if run_s <= 0:
+            return []
+        card_s = max(self._kernel_s.values(), default=models_busy_s.get("resnet50", 0.0))
+        if 0 < self.mean_batch < SMALL_BATCH:
+            card_advice = f"its batches hold {self.mean_batch:.1f} images on average: raise --window to fill them"
+        elif self.is_software:
+            card_advice = "it computes on the CPU: give it more cores, or an Alveo"
+        else:
+            card_advice = "add a card: an instance on another one, or a second server with a second --url"
+        stages = [
+            Stage("card", card_s / run_s, card_advice),
+            Stage(
+                "preprocess",
+                models_busy_s.get("preprocess", 0.0) / run_s,
+                "give the server more cores (parameter workers), or decode in the client (--pixels)",
+            ),
+            Stage(
+                "client",
+                client_cpu_s / run_s,
+                "its Python is at its limit: use --shm on one machine, leave out --pixels, or share the images "
+                "among several clients",
+            ),
+        ]
+        return sorted(stages, key=lambda stage: -stage.busy)
+
+    def verdict(self, stages: list[Stage], run_s: float, window: int) -> str:
+        """One sentence: what holds the run up, and what to change."""
+        if stages and stages[0].busy >= BUSY:
+            stage = stages[0]
+            busy = f"{100 * min(1.0, stage.busy):.0f} %"
+            return f"the bottleneck is the {stage.name}, busy {busy} of the time: {stage.advice}"
+        under_way = sum(self._seconds["total"]) / run_s if run_s > 0 else 0.0
+        if under_way >= 0.8 * window:
+            return f"nothing is busy, and {under_way:.0f} images of a window of {window} are under way: raise --window"
+        return (
+            f"nothing is busy, and only {under_way:.0f} images of a window of {window} are under way: "
+            "too few images to tell, or reading them is slow"
+        )
+
+
+def models_busy_s(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, float]:
+    """How long each model's executions took between two answers of `AsyncClient.statistics`; of servers the busiest."""
+    busy: dict[str, float] = {}
+    for url, models in after.items():
+        earlier = {model["name"]: _executions_ns(model) for model in before.get(url, ())}
+        for model in models:
+            seconds = (_executions_ns(model) - earlier.get(model["name"], 0)) / 1e9
+            busy[model["name"]] = max(busy.get(model["name"], 0.0), seconds)
+    return busy
+
+
+def _executions_ns(model: Mapping[str, Any]) -> int:
+    batches = model.get("batch_stats", ())  # by batch size; unlike inference_stats, each execution counts once
+    return sum(int(batch.get("compute_infer", {}).get("ns", 0)) for batch in batches)

@@ -1,0 +1,97 @@
+"""The run as a trace file that https://ui.perfetto.dev and chrome://tracing show."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from resnet50_client.errors import DatasetError
+from resnet50_client.prediction import Prediction
+from resnet50_client.profile import CARD_TIMES, clocks_agree
+
+CLIENT = 1  # as a process id; cards count on from there
+LANES = {1: "upload", 2: "kernel", 3: "download"}  # of a card
+BATCHES_REMEMBERED = 4096  # the images of a batch come near each other; each batch is drawn once
+
+
+class Trace:
+    """A trace that grows while the run goes on: a lane for each place in the window, and three for each card."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file.
+
+        Raises:
+            DatasetError: it cannot be written.
+        """
+        try:
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise DatasetError(f"cannot write '{path}': {error.strerror}") from error
+        self.path = path
+        self._zero_ns = 0
+        self._cards: dict[str, int] = {}
+        self._drawn: deque[tuple[int, int]] = deque(maxlen=BATCHES_REMEMBERED)
+        self._file.write("[\n")  # the array format: a trace that is cut short is still read
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.write(json.dumps(_name("process_name", CLIENT, 0, "client")) + "\n]\n")
+        self._file.close()
+
+    def add(self, prediction: Prediction) -> None:
+        """Draw one image."""
+        times, card = prediction.times, prediction.provenance or {}
+        if times is None:
+            return
+        self._zero_ns = self._zero_ns or times.start_ns
+        details = {"file": prediction.source, "error": prediction.error, "server": prediction.server}
+        self._draw(CLIENT, times.slot, "image", times.start_ns, times.answered_ns, details)
+        self._draw(CLIENT, times.slot, "read", times.start_ns, times.sent_ns)
+        if any(not isinstance(card.get(name), int) for name in CARD_TIMES):
+            self._draw(CLIENT, times.slot, "server", times.sent_ns, times.answered_ns)
+            return
+        shift_ns = 0 if clocks_agree(prediction) else times.answered_ns - card["download_end_ns"]
+        at = {name: card[name] + shift_ns for name in CARD_TIMES}
+        arrived = card.get("received_ns", card["upload_start_ns"]) + shift_ns
+        self._draw(CLIENT, times.slot, "preprocessing", times.sent_ns, arrived)
+        self._draw(CLIENT, times.slot, "queue", arrived, at["upload_start_ns"])
+        self._draw(CLIENT, times.slot, "card", at["upload_start_ns"], at["download_end_ns"])
+        self._draw(CLIENT, times.slot, "answer", at["download_end_ns"], times.answered_ns)
+        self._draw_batch(f"{card.get('card', 'card')} at {prediction.server}", card, at)
+
+    def _draw_batch(self, name: str, card: Any, at: dict[str, int]) -> None:
+        process = self._cards.get(name)
+        if process is None:
+            process = self._cards[name] = CLIENT + 1 + len(self._cards)
+            self._write(_name("process_name", process, 0, name))
+            for lane, title in LANES.items():
+                self._write(_name("thread_name", process, lane, title))
+        batch = (process, card["kernel_start_ns"])
+        if batch in self._drawn:
+            return
+        self._drawn.append(batch)
+        for lane, title in LANES.items():
+            self._draw(
+                process, lane, title, at[f"{title}_start_ns"], at[f"{title}_end_ns"], {"images": card.get("batch")}
+            )
+
+    def _draw(
+        self, process: int, lane: int, name: str, start_ns: int, end_ns: int, details: dict[str, Any] | None = None
+    ) -> None:
+        start, length = (start_ns - self._zero_ns) / 1e3, max(0, end_ns - start_ns) / 1e3  # microseconds
+        event = {"name": name, "ph": "X", "pid": process, "tid": lane, "ts": start, "dur": length}
+        self._write(event | ({"args": details} if details else {}))
+
+    def _write(self, event: dict[str, Any]) -> None:
+        self._file.write(json.dumps(event) + ",\n")
+
+
+def _name(kind: str, process: int, lane: int, name: str) -> dict[str, Any]:
+    return {"name": kind, "ph": "M", "pid": process, "tid": lane, "args": {"name": name}}
