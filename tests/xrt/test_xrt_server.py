@@ -1,0 +1,40 @@
+"""JPEGs in, classes out: the real tritonserver with the sample on xrt:0, under the genuine XRT."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import random_pixels
+from resnet50_pynq.card_image import read_card_image
+from resnet50_pynq.network.params import Network
+from resnet50_pynq.network.reference import ReferenceEngine
+from resnet50_pynq.weights import load_fc_weights
+from xrt_bench import OpenBench
+
+pytestmark = pytest.mark.server
+
+PROGRAM = Path(__file__).resolve().parent / "triton_program.py"
+JPEGS = 16
+
+
+def test_serve_and_classify(open_bench: OpenBench, sample: Path, tmp_path: Path) -> None:
+    lines = [line.split() for line in (sample / "images" / "labels.txt").read_text().splitlines()[:JPEGS]]
+    network = Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes())
+    bench = open_bench(network, "logits")
+    serve = ("serve", "--card", "xrt:0", "--xclbin", bench.image, "--fcweights", sample / "fcweights.csv")
+    options = ("--free-ports", "--log", tmp_path / "server.log")
+    program = (bench.python, PROGRAM, "{grpc}", tmp_path / "out.npz", *(sample / "images" / name for name, _ in lines))
+    outcome = bench.run("-m", "resnet50_pynq.cli", *serve, *options, "--", *program, timeout_s=120)
+    assert outcome.code == 0, outcome
+    assert not bench.take_errors()
+
+    log = (tmp_path / "server.log").read_text()
+    assert re.search(rf"runs on xrt:0 \(xilinx_u250_xdma_201830_2\).* {bench.image}", log), log
+    answers = np.load(tmp_path / "out.npz")
+    right = sum(int(label) == ids[0] for (_, label), ids in zip(lines, answers["top5"], strict=True))
+    assert right >= 0.9 * len(lines)
+    weights = load_fc_weights(sample / "fcweights.csv")
+    assert np.array_equal(answers["logits"], ReferenceEngine(network).logits(random_pixels(3, 3), weights))

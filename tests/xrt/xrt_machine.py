@@ -1,0 +1,156 @@
+"""What the bench's machine consists of: XRT's files and settings, the card image, and a Python of its own.
+
+PYNQ loads Debian's libxrt_hwemu, as on a user's machine in XRT's emulation mode. Traps, each found the hard way,
+are noted where they are avoided.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+from resnet50_pynq.card_image import KernelVariant, build_card_image
+from resnet50_pynq.network.params import Network
+from resnet50_pynq.u250 import FEATURE_ROM_TIME, PLATFORM
+from resnet50_pynq.xclbin_format import Kind, Mode, build_xclbin, open_xclbin
+
+HERE = Path(__file__).resolve().parent
+SOCKET = "device"
+_XRT_VERSION = "2.13.466"  # Debian 12's
+_PACKET_BYTES = 1 << 20
+
+
+def missing() -> str | None:
+    """What this machine lacks for the bench, and how to get it; None where nothing is missing."""
+    needed = {"libxrt1": ctypes.util.find_library("xrt_hwemu"), "gcc": shutil.which("cc")}
+    lacks = [package for package, found in needed.items() if not found]
+    if not lacks:
+        return None
+    return f"XRT's test bench needs {' and '.join(lacks)} of Debian 12; tests/xrt/setup installs them, as root"
+
+
+def make_image(path: Path, network: Network, kernel: KernelVariant) -> Path:
+    """Write a card image for hw_emu: what a software card image says, but no network in BITSTREAM."""
+    software = path.with_suffix(".software")
+    software.write_bytes(build_card_image(network, kernel))
+    with software.open("rb") as file:
+        xclbin = open_xclbin(file, str(software))
+        sections = {Kind(section.kind): xclbin.find(Kind(section.kind)) for section in xclbin.sections}
+    software.unlink()
+    sections[Kind.BITSTREAM] = b"no simulator: tests/xrt/model.py answers"
+    metadata = sections[Kind.EMBEDDED_METADATA]
+    sections[Kind.EMBEDDED_METADATA] = metadata.replace(b'target="software"', b'target="hw_em"')
+    # The driver looks into the GROUP_ section only.
+    sections[Kind.GROUP_TOPOLOGY] = sections[Kind.MEM_TOPOLOGY]
+    sections[Kind.GROUP_CONNECTIVITY] = sections[Kind.CONNECTIVITY]
+    path.write_bytes(build_xclbin(sections.items(), PLATFORM, Mode.HW_EMU, FEATURE_ROM_TIME))
+    return path
+
+
+def make_python(directory: Path) -> Path:
+    """Make a virtual environment with the packages of this one, around a *copy* of the interpreter.
+
+    XRT writes its log and its run directory beside the file of the running program.
+    """
+    venv.EnvBuilder(symlinks=False).create(directory)
+    packages = directory / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    here = sysconfig.get_path("purelib")
+    (packages / "packages.pth").write_text(
+        f"import site; site.addsitedir({here!r})\n"  # reads the .pth files there, unlike a plain line
+    )
+    _copy_stub(packages)
+    return directory / "bin" / "python"
+
+
+def make_environment(directory: Path, platform: str) -> dict[str, str]:
+    """Write XRT's files, and return the variables that make programs use them."""
+    library = directory / "xrt" / "lib" / "libxrt_hwemu.so"
+    library.parent.mkdir(parents=True)
+    library.symlink_to(_library_path(str(ctypes.util.find_library("xrt_hwemu"))))
+    (directory / "xrt" / "version.json").write_text(json.dumps({"BUILD_VERSION": _XRT_VERSION}))
+    (directory / "emconfig.json").write_text(json.dumps(_emulation_config(platform)))
+    # Debian's build overruns its buffer with every message that is larger than the first, which carries this file:
+    # make that one the largest.
+    (directory / "xrt.ini").write_text(
+        f"[Emulation]\ndont_run=true\npacket_size={_PACKET_BYTES}\nprint_infos_in_console=false\n"
+        f"[Debug]\npadding={'x' * (_PACKET_BYTES + 4096)}\n"
+    )
+    short_sleep = directory / "short_sleep.so"
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", short_sleep, HERE / "short_sleep.c"], check=True, timeout=60)
+    return {
+        "XILINX_XRT": str(directory / "xrt"),
+        "XCL_EMULATION_MODE": "hw_emu",
+        "XRT_INI_PATH": str(directory / "xrt.ini"),  # unset, XRT takes ./xrt.ini without a word
+        "EMCONFIG_PATH": str(directory),
+        "SDACCEL_EM_RUN_DIR": str(directory),
+        "EMULATION_SOCKETID": SOCKET,
+        # XRT makes its sockets in /tmp/$USER: so they go away with this folder.
+        "USER": directory.name,
+        "LD_PRELOAD": str(short_sleep),
+        # PYNQ unmaps the pages of a freed buffer, which here come from malloc: let each have pages of its own.
+        "MALLOC_MMAP_THRESHOLD_": "4096",
+    }
+
+
+def _copy_stub(packages: Path) -> None:
+    """The bundled tritonserver as links, but for the program that the models run in: that is a copy too."""
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or spec.origin is None:
+        return
+    original = Path(spec.origin).parent
+    stub = Path("tritonserver") / "python_backend_stubs"
+    copy = packages / "pytriton"
+    _link_all(original, copy, but="tritonserver")
+    _link_all(original / "tritonserver", copy / "tritonserver", but=stub.name)
+    shutil.copytree(original / stub, copy / stub)
+    (packages / "nvidia_pytriton.libs").symlink_to(original.parent / "nvidia_pytriton.libs")
+
+
+def _link_all(source: Path, target: Path, but: str) -> None:
+    target.mkdir()
+    for item in source.iterdir():
+        if item.name != but:
+            (target / item.name).symlink_to(item)
+
+
+def _library_path(name: str) -> Path:
+    """Where the loader finds a library."""
+    listing = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+    for line in listing.splitlines():
+        if line.strip().startswith(f"{name} "):
+            return Path(line.rpartition("=> ")[2])
+    raise FileNotFoundError(f"ldconfig does not list {name}")
+
+
+def _emulation_config(platform: str) -> dict[str, object]:
+    """What `emconfigutil` of Vitis writes for one card of a platform."""
+    device = {
+        "NumDevices": "1",
+        "Name": platform,
+        "HalMajorVersion": "1",
+        "HalMinorVersion": "0",
+        "VendorId": "4334",
+        "SubsystemVendorId": "0",
+        "DeviceVersion": "0",
+        "DdrBanks": [{"Name": "", "Size": "16GB"}] * 4,
+        "OclFreqency": "250",  # their spelling
+        "FeatureRom": {
+            "Major_Version": "10",
+            "Minor_Version": "1",
+            "Ddr_Channel_Count": "4",
+            "Ddr_Channel_Size": "16",
+            "Feature_Bitmap": "0",
+        },
+    }
+    board = {"NumBoards": "1", "Name": "", "Devices": [device]}
+    return {
+        "Version": {"FileVersion": "2.0", "ToolVersion": "2022.1"},
+        "Platform": {"Name": "", "UnifiedPlatform": "true", "ExpandedPR": "false", "Boards": [board]},
+    }
