@@ -45,6 +45,11 @@ serve: sample ## start the server and keep it up; ARGS="--card xrt:0 --xclbin X 
 test: $(VENV)/.tools sample ## set up all and run every test
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-xrt
+test-xrt: $(VENV)/.tools sample ## the card xrt:0 under the genuine XRT, in emulation (as root, installs libxrt1)
+	tests/xrt/setup
+	$(BIN)/python -m pytest tests/xrt $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.tools ## ruff, mypy (strict), layer rules
 	$(BIN)/ruff check .
