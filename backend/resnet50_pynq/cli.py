@@ -1,4 +1,4 @@
-"""The command `resnet50-pynq`: card images, the sample, the server, and one run without Triton."""
+"""The command `resnet50-pynq`: card images, the sample, the server, and what runs without Triton."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import NoReturn
 
 from . import __version__
 from .errors import Resnet50Error
+from .u250 import PLATFORM
+
+CARD_OF_IMAGE = "software:N or xrt:N (default: the card that the image is for)"
 
 EPILOG = """\
 examples:
@@ -18,6 +21,8 @@ examples:
   resnet50-pynq serve --sample build/sample
   resnet50-pynq serve --xclbin resnet50.xclbin --fcweights fcweights.csv --card xrt:0
   resnet50-pynq run --xclbin card.xclbin --fcweights fcweights.csv --pixels in.npy -o out.npz
+  resnet50-pynq bench --xclbin card.xclbin --fcweights fcweights.csv --bs 100
+  resnet50-pynq doctor --xclbin resnet50.xclbin --fcweights fcweights.csv --card xrt:0
 
 exit codes: 0 done, 1 failed (the reason is printed), 2 wrong usage, 130 interrupted
 """
@@ -71,6 +76,23 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--pixels", type=Path, required=True, metavar="IN.npy", help="uint8 (N, 224, 224, 3), B, G, R")
     c.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.npz", help="logits and top5")
 
+    c = add("bench", bench, "measure the kernel alone: throughput, latency, power (the original's synthetic benchmark)")
+    c.add_argument("--xclbin", type=Path, default=Path("resnet50.xclbin"), help="the card image (default: %(default)s)")
+    c.add_argument(
+        "--fcweights", type=Path, default=Path("fcweights.csv"), help="the FC weights (default: %(default)s)"
+    )
+    c.add_argument("--shell", default=PLATFORM, help="of several Alveos take the one with it (default: %(default)s)")
+    c.add_argument("--bs", type=_positive, default=1, help="images in a start of the kernel (default: %(default)s)")
+    c.add_argument("--reps", type=_positive, default=100, help="starts (default: %(default)s)")
+    c.add_argument("--card", help=CARD_OF_IMAGE)
+
+    c = add("doctor", doctor, "check that all is here that serving needs, and say how to repair what is not")
+    c.add_argument("--xclbin", type=Path, help="a card image that has to fit the card")
+    c.add_argument("--fcweights", type=Path, help="FC weights that have to be readable")
+    c.add_argument("--card", help="the card that has to work (default: the one that the image is for)")
+    c.add_argument("--url", help="HTTP address of a server that has to be up (default: looks at 127.0.0.1:8000)")
+    c.add_argument("--json", action="store_true", help="print the findings as JSON")
+
     c = add("serve", serve, "start tritonserver with the models on a card")
     _add_deployment(c, required=False)
     c.add_argument("--sample", type=Path, metavar="DIRECTORY", help="serve the sample built there (instead of files)")
@@ -89,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
         help="run a program while the server is up, then end both; {grpc}, {http} and {metrics} become the addresses",
     )
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
 
 
 def _add_deployment(parser: argparse.ArgumentParser, required: bool) -> None:
@@ -134,6 +162,24 @@ def run(args: argparse.Namespace) -> int:
     count, elapsed_s = run_file(args.xclbin, args.fcweights, args.card, args.pixels, args.output)
     print(f"{count} images in {elapsed_s:.3f} s on {args.card}: {args.output}")
     return 0
+
+
+def bench(args: argparse.Namespace) -> int:
+    """The kernel alone, measured."""
+    from .app.bench import bench as run_bench
+
+    run_bench(args.xclbin, args.fcweights, args.shell, args.bs, args.reps, args.card)
+    return 0
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Every check, and 1 if one failed."""
+    from .app.doctor import as_json, as_text, examine, passed
+    from .app.doctor.finding import Wanted
+
+    findings = examine(Wanted(args.xclbin, args.fcweights, args.card, args.url))
+    print(as_json(findings) if args.json else as_text(findings))
+    return 0 if passed(findings) else 1
 
 
 def serve(args: argparse.Namespace) -> int:

@@ -1,0 +1,40 @@
+"""What the doctor is asked about, and what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+OK, NOTE, WARNING, FAILED = "ok", "note", "warning", "failed"
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be deployed, as far as it is known; what is not named is looked at in general."""
+
+    xclbin: Path | None = None
+    fcweights: Path | None = None
+    card: str | None = None
+    url: str | None = None  # of a server that ought to be up
+
+    @property
+    def wants_alveo(self) -> bool:
+        """Whether a real card, or XRT's emulation of one, is meant."""
+        return self.card is not None and self.card.startswith("xrt:")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One result: "note" says that something is not there and not needed, "warning" that it will do but not well."""
+
+    check: str
+    status: str
+    found: str
+    fix: str | None = None
+
+    @classmethod
+    def of_error(cls, check: str, error: Exception, fix: str | None = None) -> Finding:
+        """An error as a finding: this package's messages say what was found, and after a ";" the next step."""
+        found, _, step = str(error).partition("; ")
+        return cls(check, FAILED, found, step or fix)
