@@ -9,6 +9,7 @@
 
 #include <cstring>
 
+#include "lines.h"
 #include "shared.h"
 #include "unroll.h"
 
@@ -36,6 +37,19 @@ const Tables& tables() {
     static const Tables instance;
     return instance;
 }
+
+// The thresholds of a block's even channels, then of the odd ones, ascending. If all its channels are lines, these too,
+// for the channels 4 * i + q in element i of row q.
+template <int Levels>
+struct alignas(64) Thresholds {
+    int16_t steps[2][Levels][32];
+    struct {
+        int32_t offsets[4][16];
+        int16_t slopes[4][16][2];  // for the pair of 16-bit values (P, A), or (A, P) in rows 2 and 3
+        int32_t shifts[4][16];
+    } lines;
+    bool linear;
+};
 
 int groups(int channels) { return (channels + kGroup - 1) / kGroup; }
 
@@ -153,49 +167,102 @@ RESNET50_INLINE inline void store_codes(__m512i values, uint8_t* bits, uint8_t* 
                    _mm_popcnt_u64(words[1] & kHigh));
 }
 
+// P of the even channels of a block's 64.
+template <int Pixels, int Blocks>
+RESNET50_INLINE inline __m512i even_sums(const Sums<Pixels, Blocks>& sums, int pixel, int block) {
+    return _mm512_sub_epi16(sums.total[pixel][block], _mm512_slli_epi16(sums.odd[pixel][block], 8));
+}
+
+// Levels of a block, by comparing: even channels of all pixels, then odd ones, so that thresholds stay in registers.
 template <int Levels, int Pixels, int Blocks>
-RESNET50_INLINE inline void emit_levels(const ConvCall& call, int y, int x, int first_block, Sums<Pixels, Blocks>& sums,
-                                 const __m512i (&totals)[Pixels]) {
-    const Conv& conv = *call.conv;
+RESNET50_INLINE inline void count_steps(const Thresholds<Levels>& thresholds, const Sums<Pixels, Blocks>& sums, int block,
+                                        const __m512i (&totals)[Pixels], __m512i (&values)[Pixels]) {
+    unroll<2>([&](auto half) RESNET50_INLINE {
+        __m512i t[Levels];
+        unroll<Levels>([&](auto i) RESNET50_INLINE { t[i] = _mm512_load_si512(thresholds.steps[half][i]); });
+        unroll<Pixels>([&](auto p) RESNET50_INLINE {
+            const __m512i half_sums = half ? sums.odd[p][block] : even_sums(sums, p, block);
+            const __m512i s = _mm512_sub_epi16(_mm512_add_epi16(half_sums, half_sums), totals[p]);
+            __m512i count;
+            if constexpr (Levels == 15)
+                count = count15(s, t);
+            else
+                count = count3(s, t);
+            values[p] = half ? _mm512_or_si512(_mm512_slli_epi16(count, 8), values[p]) : count;
+        });
+    });
+}
+
+// The same, by computing.
+template <int Pixels, int Blocks>
+RESNET50_INLINE inline void count_lines(const Thresholds<15>& thresholds, const Sums<Pixels, Blocks>& sums, int block,
+                                        const __m512i (&totals)[Pixels], __m512i (&values)[Pixels]) {
+    __m512i offsets[4], slopes[4], shifts[4];
+    unroll<4>([&](auto q) RESNET50_INLINE {
+        offsets[q] = _mm512_load_si512(thresholds.lines.offsets[q]);
+        slopes[q] = _mm512_load_si512(thresholds.lines.slopes[q]);
+        shifts[q] = _mm512_load_si512(thresholds.lines.shifts[q]);
+    });
+    const __m512i in_order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    constexpr __mmask32 kLow = 0x55555555, kHigh = 0xaaaaaaaa;
+    unroll<Pixels>([&](auto p) RESNET50_INLINE {
+        const __m512i even = even_sums(sums, p, block), odd = sums.odd[p][block];
+        const __m512i pairs[4] = {
+            _mm512_mask_mov_epi16(even, kHigh, totals[p]), _mm512_mask_mov_epi16(odd, kHigh, totals[p]),
+            _mm512_mask_mov_epi16(even, kLow, totals[p]), _mm512_mask_mov_epi16(odd, kLow, totals[p])};
+        __m512i levels[4];
+        unroll<4>([&](auto q) RESNET50_INLINE {
+            levels[q] = _mm512_srav_epi32(_mm512_dpwssd_epi32(offsets[q], pairs[q], slopes[q]), shifts[q]);
+        });
+        const __m512i low = _mm512_packs_epi32(levels[0], levels[1]), high = _mm512_packs_epi32(levels[2], levels[3]);
+        const __m512i clamped = _mm512_min_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(15));
+        values[p] = _mm512_shuffle_epi8(clamped, in_order);
+    });
+}
+
+template <int Levels, int Pixels, int Blocks>
+RESNET50_INLINE inline void emit_levels(const ConvCall& call, int y, int x, int first_block, const Sums<Pixels, Blocks>& sums,
+                                        const __m512i (&totals)[Pixels]) {
+    const int channels = call.conv->cout;
     for (int b = 0; b < Blocks; b++) {
         const int block = first_block + b;
-        const __m512i* rows = conv.thresholds.as<__m512i>() + size_t(block) * 2 * Levels;
-        // Even channels of all pixels, then odd ones, so that a channel's thresholds stay in registers.
-        for (int half = 0; half < 2; half++) {
-            __m512i t[Levels];
-            unroll<Levels>([&](auto i) RESNET50_INLINE { t[i] = _mm512_load_si512(rows + half * Levels + i); });
-            for (int p = 0; p < Pixels; p++) {
-                __m512i s = sums.odd[p][b];
-                if (half == 0) s = _mm512_sub_epi16(sums.total[p][b], _mm512_slli_epi16(s, 8));
-                s = _mm512_sub_epi16(_mm512_add_epi16(s, s), totals[p]);
-                __m512i count;
-                if constexpr (Levels == 15)
-                    count = count15(s, t);
-                else
-                    count = count3(s, t);
-                if (half == 0)
-                    sums.total[p][b] = count;
-                else
-                    sums.total[p][b] = _mm512_or_si512(_mm512_slli_epi16(count, 8), sums.total[p][b]);
+        const auto& thresholds = call.conv->thresholds.as<Thresholds<Levels>>()[block];
+        __m512i values[Pixels];
+        if constexpr (Levels == 15) {
+            if (thresholds.linear)
+                count_lines(thresholds, sums, b, totals, values);
+            else
+                count_steps<15>(thresholds, sums, b, totals, values);
+            const size_t at = call.out_pixel(y, x) * channels + size_t(block) * kBlock;
+            if (call.emit == Emit::residual) {
+                const uint8_t* shortcut = call.shortcut + at;
+                unroll<Pixels>([&](auto p) RESNET50_INLINE {
+                    const __m512i sum = _mm512_add_epi8(values[p], _mm512_loadu_si512(shortcut));
+                    values[p] = _mm512_min_epu8(_mm512_subs_epu8(sum, _mm512_set1_epi8(8)), _mm512_set1_epi8(15));
+                    shortcut += channels;
+                });
             }
+            uint8_t* levels = call.levels + at;
+            unroll<Pixels>([&](auto p) RESNET50_INLINE {
+                _mm512_storeu_si512(levels, values[p]);
+                levels += channels;
+            });
+            if (!call.next) continue;
+            __m512i next[3];
+            unroll<3>([&](auto i) RESNET50_INLINE {
+                next[i] = _mm512_loadu_si512(call.next + i * size_t(channels) + size_t(block) * kBlock);
+            });
+            unroll<Pixels>([&](auto p) RESNET50_INLINE { values[p] = count_input(values[p], next); });
+        } else {
+            count_steps<3>(thresholds, sums, b, totals, values);
         }
-        __m512i next[3] = {};
-        if (Levels == 15 && call.next)
-            for (int i = 0; i < 3; i++) next[i] = _mm512_loadu_si512(call.next + size_t(i) * conv.cout + size_t(block) * kBlock);
-        for (int p = 0; p < Pixels; p++) {
-            __m512i values = sums.total[p][b];
-            if constexpr (Levels == 15) {
-                const size_t at = call.out_pixel(y, x + p) * conv.cout + size_t(block) * kBlock;
-                if (call.emit == Emit::residual) {
-                    const __m512i sum = _mm512_add_epi8(values, _mm512_loadu_si512(call.shortcut + at));
-                    values = _mm512_min_epu8(_mm512_subs_epu8(sum, _mm512_set1_epi8(8)), _mm512_set1_epi8(15));
-                }
-                _mm512_storeu_si512(call.levels + at, values);
-                if (!call.next) continue;
-                values = count_input(values, next);
-            }
-            store_codes(values, call.out.bits_at(y, x + p) + block * kBlockCodeBytes, call.out.sums_at(y, x + p) + block);
-        }
+        uint8_t* bits = call.out.bits_at(y, x) + block * kBlockCodeBytes;
+        uint8_t* sum = call.out.sums_at(y, x) + block;
+        unroll<Pixels>([&](auto p) RESNET50_INLINE {
+            store_codes(values[p], bits, sum);
+            bits += call.out.pixel_bytes();
+            sum += call.out.blocks();
+        });
     }
 }
 
@@ -247,6 +314,30 @@ void compute_row(const ConvCall& call, int y, int group) {
     (tiles(std::integral_constant<int, Widths>{}), ...);
 }
 
+template <int Levels>
+void pack_thresholds(const ConvParams& params, Conv& conv) {
+    const int limit = 3 * params.cin * conv.taps();
+    conv.thresholds = Buffer(conv.blocks() * sizeof(Thresholds<Levels>));
+    for (int block = 0; block < conv.blocks(); block++) {
+        Thresholds<Levels>& packed = conv.thresholds.as<Thresholds<Levels>>()[block];
+        packed.linear = true;
+        for (int c = 0; c < kBlock; c++) {
+            int16_t sorted[Levels];
+            sorted_thresholds(params, block * kBlock + c, sorted);
+            for (int i = 0; i < Levels; i++) packed.steps[c % 2][i][c / 2] = sorted[i];
+            const std::optional<Line> line = fit_line(sorted, Levels, limit);
+            packed.linear = packed.linear && line;
+            if (!line) continue;
+            // S = 2 * P - A; even channels are 16-bit values 0 and 2 of four, odd ones 1 and 3.
+            const int q = c % 4;
+            packed.lines.offsets[q][c / 4] = line->offset;
+            packed.lines.shifts[q][c / 4] = line->shift;
+            packed.lines.slopes[q][c / 4][q / 2] = int16_t(2 * line->slope);
+            packed.lines.slopes[q][c / 4][1 - q / 2] = int16_t(-line->slope);
+        }
+    }
+}
+
 constexpr int kStemQuads = 6;  // of four bytes, in a row of 21: the last three bytes have weights of zero
 constexpr int kStemPixels = 4;
 static_assert(kStemSize % kStemPixels == 0 && kStemQuads * 4 >= kStemRowBytes);
@@ -289,14 +380,8 @@ public:
                         for (int c = first; c < first + together * kBlock; c++, out++)
                             for (int i = 0; i < kGroup && group * kGroup + i < params.cin; i++)
                                 *out |= uint8_t(params.weight(c, ky * params.ksize + kx, group * kGroup + i) << i);
-        conv.thresholds = Buffer(size_t(params.cout) * params.levels * sizeof(int16_t));
-        for (int c = 0; c < params.cout; c++) {
-            int16_t sorted[15];
-            sorted_thresholds(params, c, sorted);
-            for (int i = 0; i < params.levels; i++)
-                conv.thresholds.as<int16_t>()[((size_t(c / kBlock) * 2 + c % 2) * params.levels + i) * 32 + c % kBlock / 2] =
-                    sorted[i];
-        }
+        if (params.levels == 3) pack_thresholds<3>(params, conv);
+        if (params.levels == 15) pack_thresholds<15>(params, conv);
         return conv;
     }
 

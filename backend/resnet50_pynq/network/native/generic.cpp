@@ -113,12 +113,12 @@ public:
         return conv;
     }
 
-    // Layout: (7, 21, 64), so that the 64 channels are side by side.
+    // Layout: (7, 21, 64) of int16: compilers have vector multiplications for it everywhere.
     Stem pack_stem(const int8_t* weights, const int32_t* thresholds) const override {
-        Stem stem{Buffer(kStemChannels * kStemKernel * kStemRowBytes), Buffer(3 * kStemChannels * sizeof(int32_t))};
+        Stem stem{Buffer(kStemChannels * kStemKernel * kStemRowBytes * sizeof(int16_t)), Buffer(3 * kStemChannels * sizeof(int32_t))};
         for (int c = 0; c < kStemChannels; c++) {
             for (int i = 0; i < kStemKernel * kStemRowBytes; i++)
-                stem.weights.as<int8_t>()[i * kStemChannels + c] = weights[c * kStemKernel * kStemRowBytes + i];
+                stem.weights.as<int16_t>()[i * kStemChannels + c] = weights[c * kStemKernel * kStemRowBytes + i];
             for (int i = 0; i < 3; i++) stem.thresholds.as<int32_t>()[i * kStemChannels + c] = thresholds[3 * c + i];
         }
         return stem;
@@ -138,11 +138,13 @@ public:
     void stem(const StemCall& call, int begin, int end) const override {
         const auto sum_row = [&](int y, int x, int32_t* sums) {
             std::memset(sums, 0, kStemChannels * sizeof *sums);
-            const int8_t* weights = call.stem->weights.as<int8_t>();
+            const int16_t* weights = call.stem->weights.as<int16_t>();
             for (int ky = 0; ky < kStemKernel; ky++) {
                 const uint8_t* pixels = call.padded + size_t(2 * y + ky) * kPaddedRowBytes + size_t(2) * x * kImageChannels;
-                for (int i = 0; i < kStemRowBytes; i++, weights += kStemChannels)
-                    for (int c = 0; c < kStemChannels; c++) sums[c] += pixels[i] * weights[c];
+                for (int i = 0; i < kStemRowBytes; i++, weights += kStemChannels) {
+                    const int16_t pixel = pixels[i];
+                    for (int c = 0; c < kStemChannels; c++) sums[c] += int32_t(pixel) * int32_t(weights[c]);
+                }
             }
         };
         if (call.sums) {
