@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import ServerNotFound
 from .process import Ports, Server
 from .repository import default_repository, make_repository
+from .sizing import size_decoding
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Deployment:
 
     def make_repository(self, directory: Path, source: Path | None = None) -> Path:
         """A model repository that serves this deployment; `directory` must not exist."""
-        return make_repository(
+        repository = make_repository(
             directory,
             source or default_repository(),
             self.xclbin,
@@ -38,6 +39,8 @@ class Deployment:
             self.labels,
             {"resnet50": {"card": self.card}},
         )
+        size_decoding(repository, self.card)
+        return repository
 
 
 def serve_until_done(

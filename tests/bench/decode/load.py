@@ -57,7 +57,7 @@ class Load:
             turn += 1
         return self.answered - before
 
-    def done(self, _result, error) -> None:
+    def done(self, result, error) -> None:  # noqa: ARG002 - called by these names
         if error:
             self.errors.append(str(error))
         else:

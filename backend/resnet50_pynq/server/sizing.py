@@ -1,0 +1,34 @@
+"""How many threads decode, so that decoding and the card do not fight over the machine's cores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+# A core decodes some 900 photos of 500x375 pixels a second and computes the network for some 100 of them: one decoder
+# is enough for four cores that compute, with a factor of two left for larger pictures.
+CORES_OF_A_SOFTWARE_CARD_PER_DECODER = 4
+
+
+def decode_workers(card: str, cores: int) -> int:
+    """The decoding threads that feed a card.
+
+    Args:
+        card: its name: "software:N" computes on the same cores, any other leaves them to the decoders.
+        cores: those that the server may use.
+    """
+    return max(1, cores // CORES_OF_A_SOFTWARE_CARD_PER_DECODER) if card.startswith("software:") else cores
+
+
+def size_decoding(repository: Path, card: str) -> None:
+    """Set the workers of `preprocess` by the rule above, unless its configuration states a number."""
+    path = repository / "preprocess" / "config.pbtxt"
+    if not path.is_file():
+        return  # a repository without it serves pixels alone
+    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    if config.parameters["workers"].string_value in ("", "0"):
+        config.parameters["workers"].string_value = str(decode_workers(card, len(os.sched_getaffinity(0))))
+        path.write_text(text_format.MessageToString(config))
