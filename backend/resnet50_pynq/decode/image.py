@@ -39,7 +39,11 @@ def decode_image(
         out = np.empty(PIXELS_SHAPE, np.uint8)
     try:
         pixels = decode_jpeg(data, options) if data.startswith(START) else None
-        fit(decode_other(data, options) if pixels is None else pixels, options, out)
+        if pixels is not None:
+            fit(pixels, options, out)
+        else:
+            fit(decode_other(data, options), options, out)
+            out[:] = out[:, :, ::-1]
     except MemoryError as error:
         raise BadImage(f"image of {len(data)} bytes needs more memory than there is: send a smaller one") from error
     return out

@@ -21,7 +21,7 @@ def decode_other(data: bytes, options: DecodeOptions) -> NDArray[np.uint8]:
     """Decode an image of any of FORMATS; alpha is dropped, 16 bits become their upper 8, as OpenCV does.
 
     Returns:
-        uint8 (H, W, 3), B, G, R, upright.
+        uint8 (H, W, 3), R, G, B (Pillow's order: to exchange 224x224 pixels later is cheaper), upright.
 
     Raises:
         BadImage: none of these formats, too large, or damaged.
@@ -46,7 +46,7 @@ def decode_other(data: bytes, options: DecodeOptions) -> NDArray[np.uint8]:
     except Exception as error:
         # Pillow's plugins raise nearly anything on hostile bytes (struct.error, IndexError, SyntaxError, ...).
         raise BadImage(f"image of {len(data)} bytes, starting {data[:8]!r}, is damaged: {error}") from error
-    return np.ascontiguousarray(upright(pixels, read_orientation(exif))[:, :, ::-1])
+    return upright(pixels, read_orientation(exif))
 
 
 def _load(image: Image.Image, options: DecodeOptions) -> None:
@@ -65,4 +65,4 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):  # 16 bit grey; Pillow's own conversion would clip it to white
         grey = (np.asarray(image).astype(np.int32) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
