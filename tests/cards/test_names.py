@@ -30,7 +30,7 @@ def test_missing_software_cards_are_made_once() -> None:
         ("software:-1", "did you mean 'software:0'"),
         ("software:x", "did you mean 'software:0'"),
         ("", "did you mean 'software:0'"),
-        ("fpga:0", "kinds: software, xrt"),
+        ("fpga:0", "kinds: software, xrt, timing"),
     ],
 )
 def test_unknown_names_get_a_hint(name: str, hint: str) -> None:
