@@ -47,6 +47,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _AP_START, _AP_DONE, _AP_IDLE, _AP_READY = 1, 2, 4, 8
 _POLL_S = 1e-3  # XRT asks for the state without a pause: an answer about a running kernel waits so long
 _RETRY_S = 1e-2
+_LAST_CALLS_S = 0.1  # XRT's other threads may make calls for so long after it has closed the device
 _D2X_S = 5.0  # XRT's thread for the second socket listens for so long at a time
 
 
@@ -126,12 +127,16 @@ class Device:
         self._directory = directory
         self._kernel = Kernel(self._execute)
 
-    def serve(self, connection: socket.socket) -> None:
-        """Answer XRT's calls until it closes the device or its process ends."""
+    def serve(self, connection: socket.socket, second: socket.socket) -> None:
+        """Answer XRT's calls until it closes the device or its process ends.
+
+        The second connection is for accesses from the device to the host's memory, of which there are none: XRT's
+        thread for it ends on our word.
+        """
         while True:
             try:
                 message = receive(connection)
-            except (EOFError, ConnectionError):
+            except (EOFError, ConnectionError, TimeoutError):
                 return
             try:
                 body = self._answer(message)
@@ -143,7 +148,8 @@ class Device:
             else:
                 answer(connection, body)
             if message.call == Call.CLOSE:
-                return
+                second.sendall(close_message())
+                connection.settimeout(_LAST_CALLS_S)
 
     def _answer(self, message: Message) -> bytes:
         number, data = message.number, message.data
@@ -227,14 +233,12 @@ def main() -> None:
             engine.logits(call.pixels, call.weights, call.out)
 
     while True:
-        # The second socket is for accesses from the device to the host's memory: connected so that XRT's thread ends.
         with (
             contextlib.suppress(TimeoutError, ConnectionError),
             connect(directory / socket_id) as connection,
             connect(second_path, _D2X_S) as second,
         ):
-            Device(image, compute, directory).serve(connection)
-            second.sendall(close_message())
+            Device(image, compute, directory).serve(connection, second)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from xrt_bench import Bench, BenchOf, Outcome
 
-PROGRAM = Path(__file__).resolve().parent / "fault_program.py"
+HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 1.0
-SLACK_S = 0.5  # how much later than its deadline a call may end on a busy machine
+SLACK_S = 1.0  # how much later than its deadline a call may end where others keep the CPUs busy
+UNAVAILABLE = "StatusCode.UNAVAILABLE"
+
+Steps = dict[str, tuple[str, float]]  # outcome and duration by name; the last where there are several
 
 
 @pytest.fixture
@@ -27,9 +30,11 @@ def bench(random_bench: BenchOf) -> Iterator[Bench]:
     bench.start_model()
 
 
-def misbehave(bench: Bench, fault: str) -> tuple[Outcome, dict[str, tuple[str, float]]]:
-    """How the program ended; outcome and duration of each of its steps."""
-    outcome = bench.run("-W", "ignore", PROGRAM, fault, str(TIMEOUT_S), timeout_s=60)
+def misbehave(
+    bench: Bench, program: str, fault: str, *arguments: Path, timeout_s: float = 100
+) -> tuple[Outcome, Steps]:
+    """How the program ended, and its steps."""
+    outcome = bench.run("-W", "ignore", HERE / program, fault, str(TIMEOUT_S), *arguments, timeout_s=timeout_s)
     steps = [json.loads(line) for line in outcome.output.splitlines() if line.startswith("{")]
     found = {step["step"]: (step["outcome"], step["duration_s"]) for step in steps}
     assert found["before"][0] == "right", outcome
@@ -38,7 +43,7 @@ def misbehave(bench: Bench, fault: str) -> tuple[Outcome, dict[str, tuple[str, f
 
 @pytest.mark.parametrize("fault", ["hang", "kill", "slow 2"])
 def test_the_deadline_holds(bench: Bench, fault: str) -> None:
-    outcome, steps = misbehave(bench, fault)
+    outcome, steps = misbehave(bench, "fault_program.py", fault)
     assert outcome.code == 0, outcome
     message, duration_s = steps["during"]
     assert message == "CardTimeout: card 'xrt:0': 2 images took longer than 1 s"
@@ -46,15 +51,12 @@ def test_the_deadline_holds(bench: Bench, fault: str) -> None:
     message, duration_s = steps["at once"]
     assert message.startswith("CardError: card 'xrt:0': ")
     assert duration_s < TIMEOUT_S + SLACK_S
-
-
-def test_a_slow_card_is_used_again(bench: Bench) -> None:
-    _, steps = misbehave(bench, "slow 2")
-    assert steps["after"][0] == "right"
+    if fault == "slow 2":
+        assert steps["after"][0] == "right"
 
 
 def test_slower_within_the_deadline_is_right(bench: Bench) -> None:
-    _, steps = misbehave(bench, "slow 0.5")
+    _, steps = misbehave(bench, "fault_program.py", "slow 0.5")
     outcome, duration_s = steps["during"]
     assert outcome == "right"
     assert duration_s >= 0.5
@@ -62,14 +64,39 @@ def test_slower_within_the_deadline_is_right(bench: Bench) -> None:
 
 def test_wrong_results_come_through(bench: Bench) -> None:
     """One start alone cannot tell: that takes a canary image or a shadow check."""
-    outcome, steps = misbehave(bench, "wrong")
+    outcome, steps = misbehave(bench, "fault_program.py", "wrong")
     assert outcome.code == 0, outcome
     assert [steps[name][0] for name in ("during", "at once", "after")] == ["wrong", "wrong", "right"]
 
 
 def test_noise_on_the_wire_gives_no_result(bench: Bench) -> None:
-    """XRT's emulation asserts that answers are well formed, and ends the program."""
-    outcome, steps = misbehave(bench, "noise")
-    assert outcome.code not in (None, 0)
+    """XRT's emulation asserts that answers are well formed and aborts the program; now and then it hangs in doing so."""
+    outcome, steps = misbehave(bench, "fault_program.py", "noise", timeout_s=15)
+    assert outcome.code != 0
     assert list(steps) == ["before"]
     assert "Assertion" in outcome.output
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("fault", ["hang", "wrong"])
+def test_the_server_recovers_the_card(bench: Bench, tmp_path: Path, fault: str) -> None:
+    """The card is closed, opened, programmed and tried again through XRT; no wrong result gets out."""
+    outcome, steps = misbehave(bench, "server_fault_program.py", fault, tmp_path)
+    assert outcome.code == 0, outcome
+    assert steps["during"][0] == UNAVAILABLE
+    assert steps["during"][1] < TIMEOUT_S + SLACK_S
+    assert steps["at once"][0] == UNAVAILABLE
+    assert steps["after"][0] == "right"
+    assert steps["end"][0] == 0
+    assert "card 'xrt:0' works again after" in (tmp_path / "server.log").read_text()
+
+
+@pytest.mark.server
+def test_the_server_answers_without_its_card(bench: Bench, tmp_path: Path) -> None:
+    """XRT's emulation never comes back from a device process that has gone, but no request waits for it."""
+    outcome, steps = misbehave(bench, "server_fault_program.py", "kill", tmp_path)
+    assert outcome.code == 0, outcome
+    for step in ("during", "at once", "after"):
+        assert steps[step][0] == UNAVAILABLE
+        assert steps[step][1] < TIMEOUT_S + SLACK_S
+    assert steps["end"][0] == 0

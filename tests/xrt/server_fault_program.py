@@ -1,0 +1,83 @@
+"""Runs on the bench: a server on xrt:0 whose device process misbehaves, and what its clients see of that.
+
+    python server_fault_program.py FAULT TIMEOUT_S FOLDER
+
+A line of JSON for each step: its name, what came of it ("right", "wrong", or the error's code), and how long it took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import tritonclient.grpc
+from resnet50_pynq.server.process import Server
+from resnet50_pynq.server.repository import default_repository, make_repository
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from helpers import random_pixels, random_weights
+
+BENCH = Path(os.environ["RESNET50_XRT_BENCH"])
+RECOVERY_S = 20.0
+
+
+def main() -> None:
+    fault, timeout_s, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    np.save(folder / "weights.npy", random_weights(2))
+    parameters = {
+        "card": "xrt:0",
+        "kernel_timeout_s": timeout_s,
+        "network": os.environ["RESNET50_XRT_NETWORK"],
+        "shadow_percent": "100",
+    }
+    xclbin = Path(os.environ["RESNET50_XRT_XCLBIN"])
+    repository = make_repository(
+        folder / "models", default_repository(), xclbin, folder / "weights.npy", None, {"resnet50": parameters}
+    )
+    with Server(repository, log=folder / "server.log") as server:
+        server.wait_ready()
+        with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
+            show_fault(client, fault, float(timeout_s))
+        print(json.dumps({"step": "end", "outcome": server.stop(), "duration_s": 0}))
+
+
+def show_fault(client: tritonclient.grpc.InferenceServerClient, fault: str, timeout_s: float) -> None:
+    pixels = random_pixels(3, 2)
+    tensor = tritonclient.grpc.InferInput("PIXELS", pixels.shape, "UINT8")
+    tensor.set_data_from_numpy(pixels)
+    expected = client.infer("resnet50", [tensor]).as_numpy("LOGITS")
+
+    def classify(step: str) -> str:
+        start_s = time.monotonic()
+        try:
+            logits = client.infer("resnet50", [tensor], client_timeout=30).as_numpy("LOGITS")
+            outcome = "right" if np.array_equal(logits, expected) else "wrong"
+        except tritonclient.grpc.InferenceServerException as error:
+            outcome = str(error.status())
+        duration_s = round(time.monotonic() - start_s, 3)
+        print(json.dumps({"step": step, "outcome": outcome, "duration_s": duration_s}), flush=True)
+        return outcome
+
+    classify("before")
+    if fault == "kill":
+        (BENCH / "fault").write_text("hang")
+        model = int((BENCH / "model.pid").read_text())
+        threading.Timer(timeout_s / 2, os.kill, (model, signal.SIGKILL)).start()
+    else:
+        (BENCH / "fault").write_text(fault)
+    classify("during")
+    classify("at once")
+    (BENCH / "fault").unlink()
+    end_s = time.monotonic() + (RECOVERY_S if fault != "kill" else 0)
+    while classify("after") != "right" and time.monotonic() < end_s:
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
