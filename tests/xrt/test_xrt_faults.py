@@ -70,7 +70,7 @@ def test_wrong_results_come_through(bench: Bench) -> None:
 
 
 def test_noise_on_the_wire_gives_no_result(bench: Bench) -> None:
-    """XRT's emulation asserts that answers are well formed and aborts the program; now and then it hangs in doing so."""
+    """XRT's emulation asserts that answers are well formed and aborts; now and then it hangs in that."""
     outcome, steps = misbehave(bench, "fault_program.py", "noise", timeout_s=15)
     assert outcome.code != 0
     assert list(steps) == ["before"]
