@@ -12,7 +12,7 @@ from ..tensors import IMAGE_SIZE
 from .options import DecodeOptions
 
 SHORT_SIDE = 256  # of center_crop, before the crop
-LONG_SIDE_LIMIT = 1000 * SHORT_SIDE  # center_crop blows up what is narrow: 40000x1 pixels to 10240000x256
+LONG_SIDE_LIMIT = 100 * SHORT_SIDE  # center_crop blows up what is narrow: 40000x1 pixels to 10240000x256
 
 
 def fit(pixels: NDArray[np.uint8], options: DecodeOptions, out: NDArray[np.uint8]) -> None:
