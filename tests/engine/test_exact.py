@@ -38,8 +38,9 @@ def test_golden_vectors(name: str, threads: int, trained: Network, shared_data: 
 
 
 @pytest.mark.parametrize("name", NATIVE)
-def test_random_network_equals_the_reference(name: str) -> None:
-    network = random_network(7)
+@pytest.mark.parametrize("lines", [False, True])
+def test_random_network_equals_the_reference(name: str, lines: bool) -> None:
+    network = random_network(7, lines=lines)
     rng = np.random.default_rng(8)
     pixels = rng.integers(0, 256, (3, 224, 224, 3), np.uint8)
     pixels[1] = 0
