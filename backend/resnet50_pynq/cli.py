@@ -21,6 +21,7 @@ examples:
   resnet50-pynq serve --sample build/sample
   resnet50-pynq serve --xclbin resnet50.xclbin --fcweights fcweights.csv --card xrt:0
   resnet50-pynq run --xclbin card.xclbin --fcweights fcweights.csv --pixels in.npy -o out.npz
+  resnet50-pynq infer --xclbin card.xclbin --fcweights fcweights.csv --img_path photos --max_bs 16 --labels labels.txt
   resnet50-pynq bench --xclbin card.xclbin --fcweights fcweights.csv --bs 100
   resnet50-pynq doctor --xclbin resnet50.xclbin --fcweights fcweights.csv --card xrt:0
 
@@ -75,6 +76,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_deployment(c, required=True)
     c.add_argument("--pixels", type=Path, required=True, metavar="IN.npy", help="uint8 (N, 224, 224, 3), B, G, R")
     c.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.npz", help="logits and top5")
+
+    c = add("infer", infer, "classify images without Triton (the original's multithreaded application)")
+    c.add_argument("--xclbin", type=Path, required=True, help="the card image")
+    c.add_argument("--fcweights", type=Path, required=True, help="the FC weights")
+    c.add_argument("--img_path", type=Path, required=True, help="an image, or a folder of images")
+    c.add_argument("--max_bs", type=_positive, default=1, help="images in a start of the kernel (default: %(default)s)")
+    c.add_argument("--preprocess_workers", type=_positive, default=1, help="decoding threads (default: %(default)s)")
+    c.add_argument("--profile", action="store_true", help="also give when each image was where in the pipeline")
+    c.add_argument("--outfile", type=Path, help="write the results there, as CSV (default: print them)")
+    c.add_argument("--labels", type=Path, help="true classes, '<filename> <class id>' a line: print the accuracy")
+    c.add_argument("--card", help=CARD_OF_IMAGE)
 
     c = add("bench", bench, "measure the kernel alone: throughput, latency, power (the original's synthetic benchmark)")
     c.add_argument("--xclbin", type=Path, default=Path("resnet50.xclbin"), help="the card image (default: %(default)s)")
@@ -162,6 +174,14 @@ def run(args: argparse.Namespace) -> int:
     count, elapsed_s = run_file(args.xclbin, args.fcweights, args.card, args.pixels, args.output)
     print(f"{count} images in {elapsed_s:.3f} s on {args.card}: {args.output}")
     return 0
+
+
+def infer(args: argparse.Namespace) -> int:
+    """The original application; 1 if not one image could be classified."""
+    from .app.infer import infer as run_infer
+
+    options = {name: value for name, value in vars(args).items() if name != "command"}
+    return 0 if run_infer(**options) else 1
 
 
 def bench(args: argparse.Namespace) -> int:

@@ -12,8 +12,11 @@ from typing import Any
 from ..card_image import read_card_image
 from ..cards.recorder import PowerRecorder, power_source
 from ..kernel import Kernel
+from ..serving.curve import measure_curve
 from ..weights import load_fc_weights
 from .choose import choose_card
+
+FIRST_START_S = 120.0  # the deadline until the card's own times are known
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ def bench(xclbin: Path, fcweights: Path, shell: str, batch: int, reps: int, card
         card: instead of the one that the image is for.
     """
     chosen = choose_card(read_card_image(xclbin), card, shell)
-    with Kernel(xclbin, load_fc_weights(fcweights), chosen, max_batch=batch) as kernel:
+    with Kernel(xclbin, load_fc_weights(fcweights), chosen, max_batch=batch, timeout_s=FIRST_START_S) as kernel:
         print(f"Card: {kernel.description}", flush=True)
+        kernel.timeout_s = measure_curve(kernel).deadline_s(batch)  # a card that hangs is not waited for for ever
         result = measure(kernel, batch, reps)
         print(f"Throughput: {int(result.fps)} FPS")
         print(f"Latency: {round(result.latency_s * 1000, 2)} ms")
