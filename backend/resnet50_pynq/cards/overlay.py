@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pynq import Overlay
+from pynq.pl_server.xclbin_parser import XclBin
 from pynq.pl_server.xrt_device import XrtDevice
 
 from ..card_image import read_card_image
+from ..errors import BadCardImage
 from .xrt import check_image
 
 
@@ -27,10 +29,22 @@ def load_overlay(xclbin: str | Path, device: Any, download: bool = True) -> Any:
     Raises:
         BadCardImage: the file is damaged, or not for this card.
     """
+    image = read_card_image(xclbin)
     if isinstance(device, XrtDevice):  # an emulated card checks for itself
-        check_image(device, read_card_image(xclbin))
+        check_image(device, image)
+    _check_readable(image.path)
     overlay = Overlay(str(xclbin), download=download, device=device)
     for kernel in overlay._ip_map._description["ip"].values():
         if "in" in kernel["registers"]:
             kernel["registers"]["in_r"] = kernel["registers"].pop("in")
     return overlay
+
+
+def _check_readable(xclbin: Path) -> None:
+    """Try PYNQ's parser, which looks at more than we do and takes a damaged file at its word."""
+    try:
+        XclBin(str(xclbin))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise BadCardImage(
+            f"{xclbin}: pynq cannot read it ({type(error).__name__}: {error}); copy the file again"
+        ) from error
