@@ -57,6 +57,11 @@ check: $(VENV)/.tools ## ruff, mypy (strict), layer rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: bench-decode
+bench-decode: $(VENV)/.tools sample ## preprocessing against Pillow, OpenCV and DALI, and classify at saturation
+	$(BIN)/python tests/bench/decode/speed.py --dali build/bench-decode-venv
+	$(BIN)/python tests/bench/decode/saturation.py
+
 .PHONY: clean
 clean: ## remove the virtual environment and everything built
 	rm -rf $(VENV) build
