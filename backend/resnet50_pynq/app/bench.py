@@ -92,4 +92,4 @@ def bench(xclbin: Path, fcweights: Path, shell: str, batch: int, reps: int, card
         print(f"Latency: {round(result.latency_s * 1000, 2)} ms")
         print(f"FPGA Power: {round(result.fpga_w, 2)} Watts")
         print(f"Board Power: {round(result.board_w, 2)} Watts")
-        print(f"Power is {power_source(kernel.device)}")
+        print(f"Power is {power_source(kernel.device, result.board_w)}")

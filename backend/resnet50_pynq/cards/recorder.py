@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
-from pynq._3rdparty import xrt
 from pynq.pl_server.xrt_device import XrtDevice
 from pynq.pmbus import DataRecorder
 
@@ -13,12 +12,17 @@ INTERVAL_S = 0.1
 _RAILS = ("12v_aux", "12v_pex", "vccint")
 
 
-def power_source(device: Any) -> str:
-    """Where a card's power figures come from, for reports."""
+def power_source(device: Any, board_w: float) -> str:
+    """Where a card's power figures come from, for reports.
+
+    Args:
+        device: PYNQ's device.
+        board_w: what was read.
+    """
     if not isinstance(device, XrtDevice):
         return "a model of a U250, not measured: this card has no FPGA"
-    if xrt.XRT_EMULATION:
-        return "whatever XRT's emulation says, not measured"
+    if board_w == 0:  # XRT's emulation has no sensors, and no card draws nothing
+        return "not known: XRT reads nothing from this card's sensors"
     return "measured by the card's sensors"
 
 
