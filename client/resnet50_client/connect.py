@@ -21,12 +21,18 @@ from resnet50_client.shm import SharedMemory
 
 # gRPC status names and HTTP codes that mean "not now": the only answers that are worth a second try.
 UNAVAILABLE = {"StatusCode.UNAVAILABLE", "502", "503", "504"}
+# Of a model that was there a moment ago it means the same: so Triton answers over gRPC while it ends.
+NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
 NO_ANSWER = {"StatusCode.DEADLINE_EXCEEDED"}
 LONGEST_DELAY_S = 2.0
 
 
 class TryAgain(ServerUnavailable):
     """The server said "not now", or there was none to say it."""
+
+
+class _NotFound(RequestRefused):
+    """The server knows no such thing."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,8 @@ class Connection:
             return metadata
         except TryAgain as error:
             raise ServerUnavailable(
-                f"{error} (is the server running, and is this its port and, with TLS, its certificate? "
-                "by default gRPC has 8001 and HTTP 8000)"
+                f"{error} (is the server running, and is this its port? "
+                "by default gRPC has 8001 and HTTP 8000; with TLS, is this its certificate?)"
             ) from error
 
     async def model_metadata(self, model: str) -> dict[str, Any]:
@@ -181,10 +187,12 @@ class Connection:
         try:
             result = await self._once(request)
         except RequestRefused as error:
-            if not (self._shm and "shared memory region" in str(error)):
-                raise
-            self._shm = None  # it restarted and knows nothing of our memory: send as usual from now on
-            result = await self._once(request)
+            if self._shm and "shared memory region" in str(error):
+                self._shm = None  # it restarted and knows nothing of our memory: send as usual from now on
+                raise self._unavailable(error) from error
+            if isinstance(error, _NotFound):
+                raise self._unavailable(error) from error
+            raise
         return {output: result.as_numpy(output)[0] for output in outputs}
 
     def _tensor(self, payload: Payload) -> Any:
@@ -211,7 +219,8 @@ class Connection:
                 raise self._no_answer() from error
             if error.status() in UNAVAILABLE:
                 raise self._unavailable(error.message()) from error
-            raise RequestRefused(str(error.message())) from error
+            refusal = _NotFound if error.status() in NOT_FOUND else RequestRefused
+            raise refusal(str(error.message())) from error
         except asyncio.TimeoutError as error:  # before what is next: aiohttp's timeouts are both
             raise self._no_answer() from error
         except self._lost as error:

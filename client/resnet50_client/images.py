@@ -124,6 +124,7 @@ def _plain_tar(path: Path) -> IO[bytes]:
             try:
                 with unpack(path) as packed:
                     shutil.copyfileobj(packed, copy)
+                copy.seek(0)
                 return copy
             except (gzip.BadGzipFile, lzma.LZMAError, OSError) as error:
                 copy.close()

@@ -6,10 +6,8 @@ are there. A line counts once its end is there; what a kill or a full disk left 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +17,7 @@ from resnet50_client.accuracy import Judged
 from resnet50_client.errors import DatasetError
 from resnet50_client.outfile import as_json, from_json
 
-FORMAT = 1
+MARK, FORMAT = "resnet50_client_journal", 1  # the first line begins with it
 
 
 class Journal:
@@ -38,7 +36,7 @@ class Journal:
                 the file is no journal.
         """
         self.path = path
-        self._head = {"resnet50_client_journal": FORMAT, **about}
+        self._head = {MARK: FORMAT, **about}
         self._size = 0  # of what counts
         self.recorded = 0  # images
         head, finished = self._survey()
@@ -87,9 +85,9 @@ class Journal:
         self._append({"finished": True})
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        line = json.dumps(record).encode() + b"\n"
-        if self._file.write(line) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        left = json.dumps(record).encode() + b"\n"
+        while left:  # a disk that is nearly full takes a part, and says why only when asked for the rest
+            left = left[self._file.write(left) :]
 
     def _survey(self) -> tuple[dict[str, Any], bool]:
         """The first line and whether the last is the mark of the end; counts what is between."""
@@ -99,9 +97,14 @@ class Journal:
             for record in self._records(measure=True):
                 head = head or record
                 finished = "finished" in record
-            if head.get("resnet50_client_journal") != FORMAT:
+            if head.get(MARK) != FORMAT and not self._is_begun():
                 raise DatasetError(f"'{self.path}' is no journal of this client: name another place with --journal")
         return head, finished
+
+    def _is_begun(self) -> bool:
+        """Whether it is no more than the beginning of a first line."""
+        begun = self.path.read_bytes()
+        return (json.dumps(self._head).encode() + b"\n").startswith(begun)
 
     def _records(self, *, measure: bool = False) -> Iterator[dict[str, Any]]:
         with self.path.open("rb") as file:

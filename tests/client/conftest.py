@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc
 from client_support import COMMAND, Run
+from fast import make_fast_repository
 from PIL import Image
 from resnet50_pynq.card_image import read_card_image, write_card_image
 from resnet50_pynq.network.params import Network
@@ -61,6 +62,20 @@ def top5_server(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
+@pytest.fixture(scope="session")
+def fast_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the fast model: for what is about the client alone."""
+    with Server(make_fast_repository(tmp_path_factory.mktemp("fast") / "models")) as running:
+        running.wait_ready()
+        yield running
+
+
+@pytest.fixture(params=["grpc", "http"])
+def fast_url(request: pytest.FixtureRequest, fast_server: Server) -> str:
+    """The fast server's URL, for each protocol."""
+    return f"grpc://{fast_server.grpc_url}" if request.param == "grpc" else f"http://{fast_server.http_url}"
+
+
 @pytest.fixture(params=["grpc", "http"])
 def url(request: pytest.FixtureRequest, server: Server) -> str:
     """The server's URL, for each protocol."""
@@ -73,7 +88,8 @@ def run() -> Run:
 
     def run_command(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         command = [*COMMAND, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload, no-any-return]
+        limits = {"timeout": 120, **options}
+        return subprocess.run(command, capture_output=True, text=True, check=False, **limits)  # type: ignore[call-overload, no-any-return]
 
     return run_command
 

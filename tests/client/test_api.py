@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from client_support import CORRUPT
-from resnet50_client import AsyncClient, Client, ModelMismatch, ServerUnavailable
+from resnet50_client import AsyncClient, Client, ModelMismatch, ServerUnavailable, find_images
 from resnet50_pynq.server.process import Server
 
 pytestmark = pytest.mark.server
@@ -104,7 +105,7 @@ def test_stopping_early_leaves_nothing_running(url: str, jpegs: list[Path]) -> N
 
 
 def test_a_model_of_other_tensors_is_refused(url: str) -> None:
-    with pytest.raises(ModelMismatch, match=r"takes PIXELS .*use the model 'classify'"):
+    with pytest.raises(ModelMismatch, match=r"takes PIXELS .*decode in the client \(--pixels\)"):
         Client(url, model="resnet50")
 
 
@@ -112,3 +113,38 @@ def test_a_model_of_other_tensors_is_refused(url: str) -> None:
 def test_no_server_is_an_error_at_once(protocol: str) -> None:
     with pytest.raises(ServerUnavailable, match="is unavailable"):
         Client("127.0.0.1:1", protocol=protocol)
+
+
+def test_the_blocking_client_streams(url: str, jpegs: list[Path], stock_ranks: dict[str, list[int]]) -> None:
+    with Client(url, window=2) as client:
+        stream = client.stream(path for path in jpegs * 3)
+        first = next(stream)
+        assert first.class_ids == tuple(stock_ranks[jpegs[0].name][:5])
+        assert [p.source for p in stream] == [str(path) for path in (jpegs * 3)[1:]]
+        abandoned = client.stream(jpegs)
+        next(abandoned)
+        abandoned.close()
+        assert len(client.classify(jpegs[:2])) == 2
+
+
+def test_images_of_an_archive(url: str, jpegs: list[Path], tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(jpegs[0], "x.jpg")
+        archive.writestr("y.jpg", CORRUPT)
+    with Client(url) as client:
+        good, bad = client.classify(find_images([tmp_path / "a.zip"]).items)
+        (same,) = client.classify([jpegs[0]])
+    assert good.top == same.top
+    assert good.source == f"{tmp_path}/a.zip/x.jpg"
+    assert bad.error
+
+
+def test_two_streams_share_the_window(url: str, jpegs: list[Path]) -> None:
+    async def both() -> list[int]:
+        async with AsyncClient(url, window=3) as client:
+            answers = await asyncio.gather(client.classify(jpegs), client.classify(jpegs[:4]))
+            slots = {p.times.slot for some in answers for p in some if p.times}
+            assert slots <= {0, 1, 2}
+            return [len(some) for some in answers]
+
+    assert asyncio.run(both()) == [len(jpegs), 4]

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from resnet50_client.accuracy import Judged, Proportion, Tally, missing_images, wilson_interval
+from resnet50_client.accuracy import (
+    MISTAKES_KEPT,
+    Judged,
+    Proportion,
+    Tally,
+    missing_images,
+    wilson_interval,
+)
 from resnet50_client.prediction import Candidate, Prediction, rank_logits
 from resnet50_client.report import printable, shorten
 
@@ -90,3 +97,34 @@ def test_no_file_name_drives_the_terminal(text: str) -> None:
     """Whatever a name contains, what is printed is printable and keeps to its column."""
     assert printable(text).isprintable()
     assert len(shorten(text, 10)) <= 10
+
+
+def test_classes_and_confusions_are_counted() -> None:
+    tally = Tally()
+    for label, answer, margin in [(1, 1, 5), (1, 1, 6), (1, 2, 7), (3, 2, 9), (3, 2, 8)]:
+        candidates = (Candidate(answer), Candidate(99))
+        tally.add(Judged(Prediction(f"{label} {margin}", candidates, margin), label, f"name {label}"))
+    assert [(label, c.name, c.right, c.scored) for label, c in tally.worst_classes] == [
+        (3, "name 3", 0, 2),
+        (1, "name 1", 2, 3),
+    ]
+    assert tally.confusion == {(1, 2): 1, (3, 2): 2}
+    assert [judged.prediction.source for judged in tally.mistakes] == ["3 9", "3 8", "1 7"]
+    assert {right: list(margins) for right, margins in tally.margins.items()} == {True: [5, 6], False: [7, 9, 8]}
+
+
+def test_only_the_surest_mistakes_are_kept() -> None:
+    tally = Tally()
+    for margin in range(MISTAKES_KEPT + 50):
+        tally.add(Judged(Prediction(str(margin), (Candidate(1), Candidate(2)), margin), 2))
+    assert [j.prediction.margin for j in tally.mistakes] == list(range(MISTAKES_KEPT + 49, 49, -1))
+
+
+def test_where_answers_came_from_is_counted() -> None:
+    tally = Tally()
+    for card, uuid in [("xrt:0", "a"), ("xrt:1", "a"), ("xrt:1", "b")]:
+        origin = {"card": card, "xclbin_uuid": uuid, "version": "1"}
+        tally.add(Judged(Prediction("x", (Candidate(1),), provenance=origin), 1))
+    tally.add(Judged(Prediction("x", (Candidate(1),)), 1))  # one that does not say
+    assert tally.cards == {"xrt:0": 1, "xrt:1": 2}
+    assert tally.card_images == {"a": 2, "b": 1}

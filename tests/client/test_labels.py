@@ -1,0 +1,120 @@
+"""Labels in every format, class maps and names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from resnet50_client.errors import DatasetError
+from resnet50_client.labels import labels_of_folders, read_class_map, read_labels, read_names
+
+
+def test_labels_take_the_last_field_and_names_with_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes("\ufeffa.jpg 1\r\nmy cat 2.jpg 281\n\n  é.jpg  0 \n".encode())
+    assert read_labels(path).ids == {"a.jpg": 1, "my cat 2.jpg": 281, "  é.jpg": 0}
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("b.jpg", r"line 2: expected '<filename> <class id>', found 'b.jpg'"),
+        ("b.jpg cat", "line 2: expected '<filename> <class id>', found 'b.jpg cat'"),
+        ("b.jpg -1", "line 2: expected"),
+        ("b.jpg ²", "line 2: expected"),
+        ("7", "line 2: expected"),
+        ("dir/b.jpg 3", "line 2: expected a file name without folders, found 'dir/b.jpg 3'"),
+        ("a.jpg 5", "line 2: 'a.jpg' already has the label 1, found 'a.jpg 5'"),
+    ],
+)
+def test_a_wrong_label_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text(f"a.jpg 1\n{line}\n")
+    with pytest.raises(DatasetError, match=complaint):
+        read_labels(path)
+
+
+def test_unreadable_and_empty_files_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for read in (read_labels, read_names):
+        with pytest.raises(DatasetError, match=r"cannot read '.*none': No such file"):
+            read(tmp_path / "none")
+        with pytest.raises(DatasetError, match="in it; expected"):
+            read(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.jpg,1\nb c.jpg,2\n",
+        "filename,label\r\na.jpg,1\r\n\r\nb c.jpg,2\r\n",
+        'size,Label,File\n9,1,a.jpg\n9,2,"b c.jpg"\n',
+        "image,class_id\na.jpg,cat\nb c.jpg,dog\n",
+    ],
+)
+def test_csv_labels(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    assert read_labels(tmp_path / "labels.csv", {"cat": 1, "dog": 2}).ids == {"a.jpg": 1, "b c.jpg": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a.jpg,1\nb.jpg\n", "line 2: expected .* found 'b.jpg'"),
+        ("file,label\na.jpg,cat\n", "line 2: expected .* found 'a.jpg,cat'$"),
+        ("colour,weight\na.jpg,1\n", "line 1: expected .* found 'colour,weight'"),
+    ],
+)
+def test_a_wrong_csv_line_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(DatasetError, match=complaint):
+        read_labels(tmp_path / "labels.csv")
+
+
+def test_labels_may_be_keys_of_a_class_map(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("a.jpg n02\nb.jpg 7\n")
+    assert read_labels(tmp_path / "labels.txt", {"n02": 5}).ids == {"a.jpg": 5, "b.jpg": 7}
+    with pytest.raises(DatasetError, match=r"line 1: .*nor is it in the class map"):
+        read_labels(tmp_path / "labels.txt", {"n03": 5})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("map.json", json.dumps({"n01": 0, "n02": 1})),
+        ("map.json", json.dumps({"0": ["n01", "tench"], "1": ["n02", "goldfish"]})),
+        ("map.json", json.dumps({"0": "n01", "1": "n02"})),
+        ("synsets.txt", "n01 tench, Tinca tinca\nn02 goldfish\n"),
+    ],
+)
+def test_class_maps(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert read_class_map(tmp_path / name) == {"n01": 0, "n02": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("m.json", "[1]"), ("m.json", "{"), ("m.json", '{"x": []}'), ("m.json", "{}"), ("m.txt", "a\na\n")],
+)
+def test_what_is_no_class_map_is_said(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DatasetError, match=name):
+        read_class_map(tmp_path / name)
+
+
+def test_folders_are_classes() -> None:
+    labels = labels_of_folders(["val/n01/x.jpg", "val.tar/n02/x.jpg"], {"n01": 0, "n02": 281})
+    assert [labels.find(name) for name in ("val/n01/x.jpg", "val.tar/n02/x.jpg", "n03/x.jpg")] == [0, 281, None]
+    assert labels_of_folders(["10/x.jpg", "9/x.jpg"]).find("10/x.jpg") == 10
+    with pytest.raises(
+        DatasetError, match=r"1 of 2 folders have no class, the first is 'n03': it is not in the class map"
+    ):
+        labels_of_folders(["n01/x.jpg", "n03/x.jpg"], {"n01": 0})
+    with pytest.raises(DatasetError, match=r"2 of 2 folders .*name a --class-map"):
+        labels_of_folders(["n01/x.jpg", "n03/x.jpg"])
+
+
+def test_all_thousand_folders_are_numbered_as_torchvision_does() -> None:
+    labels = labels_of_folders(f"val/n{7 * i:08}/x.jpg" for i in reversed(range(1000)))
+    assert [labels.find(f"n{7 * i:08}/y.jpg") for i in (0, 1, 999)] == [0, 1, 999]

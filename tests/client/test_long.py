@@ -1,0 +1,71 @@
+"""The proofs that take minutes: `make test-long`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from client_support import Run
+from PIL import Image
+from resnet50_pynq.server.process import Server
+from test_resume import Start, comparable, peak_memory_kib, rows, wait_for_records
+
+pytestmark = [pytest.mark.server, pytest.mark.long]
+
+COUNT = 5000
+
+
+@pytest.fixture(scope="module")
+def generated(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """5,000 JPEGs made of the sample's, each in its own cut and size, and labels.txt; some corrupt, some unlabelled."""
+    folder = tmp_path_factory.mktemp("generated") / "val"
+    folder.mkdir()
+    known = [line.split() for line in (sample / "images" / "labels.txt").read_text().splitlines()]
+    pictures = [Image.open(sample / "images" / name).convert("RGB") for name, _ in known]
+    lines = ["gone.jpg 3"]
+    for i in range(COUNT):
+        picture = pictures[i % len(pictures)]
+        edge = i // len(pictures)  # 0 to 52: a cut of its own for each round
+        left, top = edge % 8, edge // 8
+        picture.crop((left, top, picture.width - top, picture.height - left)).save(folder / f"{i:05}.jpg", quality=85)
+        if i % 100 == 50:
+            (folder / f"{i:05}.jpg").write_bytes(b"\xff\xd8\xff\xe0 corrupt")
+        if i % 100 != 70:
+            lines.append(f"{i:05}.jpg {known[i % len(known)][1]}")
+    folder.with_suffix(".txt").write_text("\n".join(lines))
+    return folder
+
+
+def test_five_thousand_jpegs_killed_three_times(
+    run: Run, start: Start, server: Server, generated: Path, tmp_path: Path
+) -> None:
+    """Through the whole server; figures and file equal those of one straight run."""
+
+    def job(name: str, *others: Any) -> list[Any]:
+        labels = generated.with_suffix(".txt")
+        results = ("--outfile", tmp_path / name, "--json", "--url", server.grpc_url)
+        return ["accuracy", generated, "--labels", labels, *results, *others]
+
+    straight = run(*job("straight.csv"), timeout=600)
+    resume: list[str] = []
+    for count in (1000, 2000, 4000):
+        process = start(*job("broken.csv", *resume))
+        wait_for_records(tmp_path / "broken.csv.journal", count, process)
+        process.kill()
+        process.wait()
+        resume = ["--resume"]
+    done = run(*job("broken.csv", "--resume"), timeout=600)
+    summary = json.loads(done.stdout)
+    assert 4000 <= summary["resumed"] < COUNT
+    assert (len(summary["failed"]), len(summary["unlabelled"]), summary["missing"]) == (50, 50, ["gone.jpg"])
+    assert comparable(summary) == comparable(json.loads(straight.stdout))
+    assert len(rows(tmp_path / "broken.csv")) == COUNT
+    assert rows(tmp_path / "broken.csv") == rows(tmp_path / "straight.csv")
+
+
+def test_memory_is_flat_at_fifty_thousand(start: Start, fast_server: Server, tmp_path: Path) -> None:
+    peaks = [peak_memory_kib(start, fast_server, tmp_path / str(count), count) for count in (5_000, 50_000)]
+    print(f"peak memory, KiB: {peaks}")
+    assert peaks[1] - peaks[0] < 64_000  # under 1.5 KiB an image: names and counts, where one image here has 20 KB

@@ -1,0 +1,222 @@
+"""Runs that are cut short, by whatever, and gone on with: the same figures and files as without the break."""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from client_support import Run
+from fast import make_fast_repository, make_images
+from resnet50_pynq.server.process import Ports, Server
+
+pytestmark = pytest.mark.server
+
+Start = Callable[..., "subprocess.Popen[str]"]
+COUNT, FEW = 1000, 300
+OF_THE_MOMENT = ("latency_s", "server")  # columns that no two runs have in common
+
+
+@pytest.fixture(scope="module")
+def val(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "val"
+    make_images(folder, COUNT)
+    return folder
+
+
+@pytest.fixture
+def job(val: Path, tmp_path: Path) -> Callable[[str], list[Any]]:
+    """The options of a run with results in a file of this name, and few images under way, so that it takes a while."""
+
+    def options(outfile: str, *others: Any) -> list[Any]:
+        labels = val.with_suffix(".labels.txt")
+        results = ["--outfile", tmp_path / outfile, "--json"]
+        return ["accuracy", val, "--labels", labels, "--window", 4, *results, *others]
+
+    return options
+
+
+def comparable(summary: dict[str, Any]) -> dict[str, Any]:
+    """What must not depend on breaks."""
+    passing = ("duration_s", "images_per_s", "resumed", "server")
+    return {name: value for name, value in summary.items() if name not in passing}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in OF_THE_MOMENT} for row in csv.DictReader(file)]
+
+
+def wait_for_records(journal: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until so many lines are in a journal."""
+    deadline = time.monotonic() + 300
+    while not journal.exists() or journal.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_killed_three_times(run: Run, start: Start, fast_server: Server, job: Any, tmp_path: Path) -> None:
+    fast_url = fast_server.grpc_url
+    straight = run(*job("straight.csv"), "--url", fast_url)
+    resume: list[str] = []
+    for count in (1, 300, 600):
+        process = start(*job("broken.csv", *resume), "--url", fast_url)
+        wait_for_records(tmp_path / "broken.csv.journal", count, process)
+        process.kill()
+        process.wait()
+        resume = ["--resume"]
+    refused = run(*job("broken.csv"), "--url", fast_url)
+    assert refused.returncode == 2
+    assert "go on with --resume" in refused.stderr
+    done = run(*job("broken.csv", "--resume"), "--url", fast_url)
+    assert done.returncode == straight.returncode == 1
+    summary = json.loads(done.stdout)
+    assert 600 <= summary["resumed"] < COUNT
+    assert comparable(summary) == comparable(json.loads(straight.stdout))
+    assert rows(tmp_path / "broken.csv") == rows(tmp_path / "straight.csv")
+    assert len(rows(tmp_path / "broken.csv")) == COUNT
+    again = run(*job("broken.csv", "--resume"), "--url", fast_url)  # nothing is left to do
+    assert comparable(json.loads(again.stdout)) == comparable(summary)
+
+
+def test_ctrl_c_and_resume(run: Run, start: Start, fast_server: Server, job: Any, tmp_path: Path) -> None:
+    fast_url = f"http://{fast_server.http_url}"
+    process = start(*job("r.jsonl"), "--url", fast_url)
+    wait_for_records(tmp_path / "r.jsonl.journal", 100, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert json.loads(output)["not_reached"] > 0
+    done = run(*job("r.jsonl", "--resume"), "--url", fast_url)
+    assert json.loads(done.stdout)["not_reached"] == 0
+    answers = [json.loads(line)["file"] for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert answers == sorted(set(answers))
+    assert len(answers) == COUNT
+
+
+def test_a_full_disk_loses_nothing(run: Run, fast_server: Server, job: Any, tmp_path: Path) -> None:
+    def no_file_over_50_kb() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    options = ("--url", fast_server.grpc_url)
+    broken = run(*job("r.csv"), *options, preexec_fn=no_file_over_50_kb)
+    assert broken.returncode == 2
+    assert "File too large" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    assert (tmp_path / "r.csv.journal").stat().st_size == 50_000  # to the last byte, in the midst of a line
+    done = run(*job("r.csv", "--resume"), *options)
+    straight = run(*job("straight.csv"), *options)
+    assert comparable(json.loads(done.stdout)) == comparable(json.loads(straight.stdout))
+    assert rows(tmp_path / "r.csv") == rows(tmp_path / "straight.csv")
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> list[Any]:
+    """The options of a shorter run, for the servers below, of which each batch takes its time."""
+    labels = make_images(tmp_path / "few", FEW)
+    return ["accuracy", tmp_path / "few", "--labels", labels, "--window", 4, "--outfile", tmp_path / "r.csv", "--json"]
+
+
+@pytest.fixture
+def restartable(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+    """Starts a fast server, each time on the same ports; whatever runs at the end is ended."""
+    repository, ports = make_fast_repository(tmp_path / "models", delay_s=0.04), Ports.free()
+    running: list[Server] = []
+
+    def start() -> Server:
+        running.append(Server(repository, ports))
+        running[-1].wait_ready()
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "how", "shm"), [("grpc", "end", False), ("http", "kill", False), ("grpc", "kill", True)]
+)
+def test_a_restart_of_the_server_loses_nothing(
+    start: Start,
+    restartable: Callable[[], Server],
+    few: list[Any],
+    tmp_path: Path,
+    protocol: str,
+    how: str,
+    shm: bool,
+) -> None:
+    server = restartable()
+    url = f"grpc://{server.grpc_url}" if protocol == "grpc" else f"http://{server.http_url}"
+    process = start(*few, "--url", url, *(["--shm"] if shm else []))
+    wait_for_records(tmp_path / "r.csv.journal", 50, process)
+    if how == "kill":
+        server.process.kill()
+    server.stop()
+    assert process.poll() is None
+    restartable()
+    output, errors = process.communicate(timeout=60)
+    assert errors == ""
+    summary = json.loads(output)
+    assert (summary["scored"], len(summary["failed"]), summary["not_reached"]) == (FEW * 8 // 10, FEW // 10, 0)
+    assert {entry["error"] for entry in summary["failed"]} == {"this image is bad"}
+
+
+def test_a_server_that_stays_away_ends_the_run_and_resume_goes_on(
+    run: Run, start: Start, restartable: Callable[[], Server], few: list[Any], tmp_path: Path
+) -> None:
+    server = restartable()
+    process = start(*few, "--url", server.grpc_url, "--retry-s", "0.5")
+    wait_for_records(tmp_path / "r.csv.journal", 50, process)
+    server.stop()
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "gave up after 0.5 s" in errors
+    assert json.loads(output)["not_reached"] > 0
+    done = run(*few, "--resume", "--url", restartable().grpc_url)
+    assert json.loads(done.stdout)["not_reached"] == 0
+    assert len(rows(tmp_path / "r.csv")) == FEW
+
+
+def test_resume_wants_the_same_job(run: Run, fast_server: Server, val: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("00001.jpg 5\n")
+    url = ("--url", fast_server.grpc_url)
+    run("accuracy", val / "00001.jpg", "--labels", other, "--journal", tmp_path / "j", *url)
+    done = run("accuracy", val, "--labels", other, "--journal", tmp_path / "j", "--resume", *url)
+    assert done.returncode == 2
+    assert "another run" in done.stderr
+    done = run("accuracy", val, "--labels", other, "--resume", *url)
+    assert done.returncode == 2
+    assert "name its --outfile or its --journal" in done.stderr
+
+
+def test_memory_is_flat(start: Start, fast_server: Server, tmp_path: Path) -> None:
+    """Sixteen times the images take hardly more memory: their names and what was counted, not themselves."""
+    peaks = [peak_memory_kib(start, fast_server, tmp_path / str(count), count) for count in (500, 8000)]
+    assert peaks[1] - peaks[0] < 10_000
+
+
+def peak_memory_kib(start: Start, server: Server, folder: Path, count: int) -> int:
+    """The most memory that a run over so many images took, journal, results, report and profile included."""
+    labels = make_images(folder, 10, size_bytes=20_000)
+    for i in range(10, count):  # links: it is the client that is to be filled, not the disk
+        (folder / f"{i:05}.jpg").symlink_to(f"{i % 10:05}.jpg")
+    options = ("--report", folder / "r.html", "--profile", "--outfile", folder / "r.csv", "--show", "none")
+    process = start("accuracy", folder, "--labels", labels, "--url", server.grpc_url, *options)
+    peak = 0
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+        time.sleep(0.02)
+    output, errors = process.communicate()
+    assert process.returncode == 1, errors
+    assert f"of {count} images scored" in output
+    return peak
