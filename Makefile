@@ -18,7 +18,7 @@ $(BIN)/python:
 $(VENV)/.packages: $(BIN)/python backend/pyproject.toml client/pyproject.toml $(NATIVE)
 	@echo "installing the packages into $(VENV) (a minute or two, once) ..."
 	$(BIN)/python -m pip install -q "pip>=25.1"
-	$(BIN)/python -m pip install -q -e "backend[server]" -e client
+	$(BIN)/python -m pip install -q -e "backend[server]" -e "client[pixels]"
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.packages pyproject.toml
@@ -49,6 +49,10 @@ test: $(VENV)/.tools sample ## set up all and run every test
 test-xrt: $(VENV)/.tools sample ## the card xrt:0 under the genuine XRT, in emulation (as root, installs libxrt1)
 	tests/xrt/setup
 	$(BIN)/python -m pytest tests/xrt $(ARGS)
+
+.PHONY: test-long
+test-long: $(VENV)/.tools sample ## the tests that take minutes
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.tools ## ruff, mypy (strict), layer rules
