@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -149,6 +153,20 @@ def test_bad_images_are_reported_and_the_others_answered(
     assert figure("Top-1 Accuracy", result.stdout) == 1.0
     assert "Accuracy is over 20 images (3 failed, 0 without a label)" in result.stdout
     figure("Duration for 20 images", result.stdout)
+
+
+def test_an_interrupt_ends_it_at_once(sample: Path, pictures: Path, tmp_path: Path) -> None:
+    for i in range(2000):  # a minute's work
+        (tmp_path / f"{i}.jpg").symlink_to(sorted(pictures.iterdir())[i % 20])
+    argv = [sys.executable, "-m", "resnet50_pynq.cli", "infer", *map(str, deployment(sample))]
+    argv += ["--img_path", str(tmp_path), "--max_bs", "8", "--preprocess_workers", "2"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Card: ")
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)  # taken as Ctrl-C is, which a background job may be deaf to
+    out, errors = process.communicate(timeout=15)
+    assert (process.returncode, out, errors) == (130, "", "")
 
 
 def test_nothing_but_bad_images_is_a_failure(sample: Path, tmp_path: Path) -> None:
