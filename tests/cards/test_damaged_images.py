@@ -11,7 +11,7 @@ import pytest
 from gatecard import GateCard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from resnet50_pynq.card_image import build_card_image
+from resnet50_pynq.card_image import write_card_image
 from resnet50_pynq.cards.overlay import load_overlay
 from resnet50_pynq.errors import BadCardImage
 from resnet50_pynq.network.params import SHAPES, Network
@@ -19,20 +19,21 @@ from resnet50_pynq.xclbin_format import Kind, open_xclbin
 
 
 @pytest.fixture(scope="module")
-def image() -> bytes:
-    """A card image with an empty network, whose bytes nobody looks at here."""
-    return build_card_image(Network.check({name: np.zeros(shape, dtype) for name, (shape, dtype) in SHAPES.items()}))
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A card image whose network nobody looks at here."""
+    network = Network.check({name: np.zeros(shape, dtype) for name, (shape, dtype) in SHAPES.items()})
+    path = tmp_path_factory.mktemp("image") / "sound.xclbin"
+    write_card_image(path, network)
+    return path
 
 
 @pytest.fixture(scope="module")
-def places(image: bytes, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, int]]:
+def places(image: Path) -> list[tuple[int, int]]:
     """The image but for the network: ranges of bytes."""
-    path = tmp_path_factory.mktemp("image") / "card.xclbin"
-    path.write_bytes(image)
-    with path.open("rb") as file:
+    with image.open("rb") as file:
         sections = open_xclbin(file, "image").sections
     bitstream = next(section for section in sections if section.kind == Kind.BITSTREAM)
-    return [(0, bitstream.offset), (bitstream.offset + bitstream.size_bytes, len(image))]
+    return [(0, bitstream.offset), (bitstream.offset + bitstream.size_bytes, image.stat().st_size)]
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +46,10 @@ def card() -> Iterator[GateCard]:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_gives_an_overlay_or_bad_card_image(
-    tmp_path: Path, image: bytes, places: list[tuple[int, int]], card: GateCard, data: st.DataObject
+    tmp_path: Path, image: Path, places: list[tuple[int, int]], card: GateCard, data: st.DataObject
 ) -> None:
     """Any damage to headers, tables or metadata gives an overlay with the kernel's call, or BadCardImage."""
-    damaged = bytearray(image)
+    damaged = bytearray(image.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         first, last = data.draw(st.sampled_from(places))
         place = data.draw(st.integers(first, last - 1))
@@ -61,8 +62,17 @@ def test_any_damage_gives_an_overlay_or_bad_card_image(
         assert list(overlay.resnet50_1.signature.parameters) == ["in_r", "out", "weightsmem", "numReps"]
 
 
-def test_what_only_pynq_looks_at(tmp_path: Path, image: bytes, card: GateCard) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b'hostSize="0x8"', b'hostSize="0y8"', r"pynq cannot read it \(ValueError: .*0y8.*\); copy the file again"),
+        (b'mode="slave"', b'mode="save_"', r"pynq finds no kernel resnet50_1 in it \(found: none\); .* slave port"),
+    ],
+)
+def test_what_only_pynq_looks_at(
+    tmp_path: Path, image: Path, card: GateCard, old: bytes, new: bytes, message: str
+) -> None:
     path = tmp_path / "card.xclbin"
-    path.write_bytes(image.replace(b'hostSize="0x8"', b'hostSize="0y8"', 1))
-    with pytest.raises(BadCardImage, match=r"card.xclbin: pynq cannot read it \(ValueError: .*0y8.*; copy the file"):
+    path.write_bytes(image.read_bytes().replace(old, new, 1))
+    with pytest.raises(BadCardImage, match=f"card.xclbin: {message}"):
         load_overlay(path, card)

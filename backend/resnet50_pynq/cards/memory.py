@@ -48,7 +48,7 @@ class DeviceMemory:
         self._card = card
         self.banks = {bank.name: bank for bank in banks}
         self._cursor = {
-            bank.name: bank.base_address + card_index * CARD_STRIDE_BYTES % bank.size_bytes
+            bank.name: bank.base_address + card_index * CARD_STRIDE_BYTES % max(bank.size_bytes, 1)  # unused: 0
             for bank in self.banks.values()
         }
         self._allocations: dict[int, Allocation] = {}

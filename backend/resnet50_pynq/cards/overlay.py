@@ -9,7 +9,7 @@ from pynq import Overlay
 from pynq.pl_server.xclbin_parser import XclBin
 from pynq.pl_server.xrt_device import XrtDevice
 
-from ..card_image import read_card_image
+from ..card_image import CardImage, read_card_image
 from ..errors import BadCardImage
 from .xrt import check_image
 
@@ -32,7 +32,7 @@ def load_overlay(xclbin: str | Path, device: Any, download: bool = True) -> Any:
     image = read_card_image(xclbin)
     if isinstance(device, XrtDevice):  # an emulated card checks for itself
         check_image(device, image)
-    _check_readable(image.path)
+    _check_readable(image)
     overlay = Overlay(str(xclbin), download=download, device=device)
     for kernel in overlay._ip_map._description["ip"].values():
         if "in" in kernel["registers"]:
@@ -40,11 +40,16 @@ def load_overlay(xclbin: str | Path, device: Any, download: bool = True) -> Any:
     return overlay
 
 
-def _check_readable(xclbin: Path) -> None:
+def _check_readable(image: CardImage) -> None:
     """Try PYNQ's parser, which looks at more than we do and takes a damaged file at its word."""
     try:
-        XclBin(str(xclbin))
+        kernels = XclBin(str(image.path)).ip_dict
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise BadCardImage(
-            f"{xclbin}: pynq cannot read it ({type(error).__name__}: {error}); copy the file again"
+            f"{image.path}: pynq cannot read it ({type(error).__name__}: {error}); copy the file again"
         ) from error
+    if image.kernel_name not in kernels:
+        raise BadCardImage(
+            f"{image.path}: pynq finds no kernel {image.kernel_name} in it (found: {', '.join(kernels) or 'none'}); "
+            "does the kernel have a slave port in EMBEDDED_METADATA?"
+        )
