@@ -265,6 +265,18 @@ class Kernel:
             self._unfinished.append(start)
         return start
 
+    def is_done(self, start: Start, timeout_s: float | None) -> bool:
+        """Wait until a start has finished; False where it has not in `timeout_s`. Raises CardError where it failed."""
+        with self._use.lock, self._card_errors():
+            try:
+                done = wait_done(start.handle, timeout_s)
+            except CardError:
+                self._unfinished.remove(start)
+                raise
+            if done:
+                self._unfinished.remove(start)
+            return done
+
     def wait(self, start: Start, timeout_s: float | None) -> None:
         """Wait until a start has finished.
 
@@ -272,15 +284,8 @@ class Kernel:
             CardTimeout: it did not in `timeout_s`; the kernel stays unusable until the card has finished it.
             CardError: it failed.
         """
-        with self._use.lock, self._card_errors():
-            try:
-                done = wait_done(start.handle, timeout_s)
-            except CardError:
-                self._unfinished.remove(start)
-                raise
-            if not done:
-                raise CardTimeout(f"card '{self.card}': {start.images} images took longer than {timeout_s:.3g} s")
-            self._unfinished.remove(start)
+        if not self.is_done(start, timeout_s):
+            raise CardTimeout(f"card '{self.card}': {start.images} images took longer than {timeout_s:.3g} s")
 
     def _check_usable(self) -> None:
         if self._cleanup is None:

@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 COUNT_VARIABLE = "RESNET50_SOFTWARE_CARDS"
 THREADS_VARIABLE = "RESNET50_THREADS"
+FAULTS_VARIABLE = "RESNET50_FAULTS"  # for tests only: see `faults`
 
 
 class SoftwareCard(EmulatedCard):
@@ -38,7 +39,7 @@ class SoftwareCard(EmulatedCard):
 
     @classmethod
     def _probe_(cls) -> list[SoftwareCard]:
-        return [cls(index) for index in range(_environment(COUNT_VARIABLE, 1))]
+        return [_make(index) for index in range(_environment(COUNT_VARIABLE, 1))]
 
     def __init__(self, index: int) -> None:
         super().__init__(f"software:{index}", index)
@@ -84,11 +85,19 @@ def open_device(index: int, threads: int | None = None) -> SoftwareCard:
     devices = probed_devices()
     card = next((d for d in devices if isinstance(d, SoftwareCard) and d.index == index), None)
     if card is None:
-        card = SoftwareCard(index)
+        card = _make(index)
         devices.append(card)
     if threads is not None:
         card.threads = threads
     return card
+
+
+def _make(index: int) -> SoftwareCard:
+    if not os.environ.get(FAULTS_VARIABLE):
+        return SoftwareCard(index)
+    from .faults import FaultySoftwareCard
+
+    return FaultySoftwareCard(index)
 
 
 def reset_device(card: SoftwareCard) -> None:

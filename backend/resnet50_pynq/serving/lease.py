@@ -12,6 +12,7 @@ in that server only.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from ..errors import CardError
 ENVIRONMENT = "RESNET50_RUNTIME"  # the directory of the locks on Alveos
 SERVER_ENVIRONMENT = "RESNET50_SERVER_RUNTIME"  # of those on software cards; `resnet50-pynq serve` sets it
 _POLL_S = 0.5e-3
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,13 @@ class Lease:
             directory.mkdir(parents=True, exist_ok=True)
             self._holder = _open(directory / "holder")
             self._want = _open(directory / "want")
-            self._entry_path = directory / f"user-{user.pid}-{id(self)}"
+            self._entry_path = directory / f"user-{user.pid}-{next(_numbers)}"
             with _Locked(directory / "entries"):
                 self._refuse_other_image()
                 self._entry = _open(self._entry_path)
                 os.write(self._entry, json.dumps(asdict(user)).encode())
                 fcntl.flock(self._entry, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._files: tuple[int, ...] = (self._entry, self._holder, self._want)
         except OSError as error:
             raise CardError(f"card '{card}': cannot use the locks in {directory}: {error}") from error
 
@@ -145,10 +148,11 @@ class Lease:
         self.held = False
 
     def close(self) -> None:
-        """Leave the card to the others for good."""
+        """Leave the card to the others for good; again is harmless."""
         with suppress(OSError):
             self._entry_path.unlink()
-        for file in (self._entry, self._holder, self._want):
+        files, self._files = self._files, ()
+        for file in files:
             os.close(file)
         self.held = False
 

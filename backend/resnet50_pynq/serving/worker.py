@@ -33,6 +33,7 @@ from .meter import Meter
 _log = logging.getLogger(__name__)
 
 IN_FLIGHT = 2  # starts queued on the card, so that the next begins without a word from the host
+_SLICE_S = 4e-3  # how often the thread looks for a batch to queue behind the one that runs
 _LOOK_S = 0.02  # how often an idle card looks whether another process wants it
 _BACK_OFF_S = 0.5  # before the second try; doubled for each after
 _BACK_OFF_MAX_S = 30.0
@@ -150,7 +151,9 @@ class CardWorker:
         self.filling -= 1
         if self.state is State.READY:
             self.free.append(buffers)
-            self._reported = error
+            if error is not None:
+                self._reported = error
+                self.free.clear()  # nothing more is brought to this card
         self.changed.notify_all()
 
     # The thread
@@ -174,10 +177,13 @@ class CardWorker:
         return not self._closing or bool(busy and self.state is State.READY)
 
     def _turn(self) -> None:
+        if self._reported is not None:
+            raise self._reported
         self._start_filled()
         if self._running:
             batch = self._running[0]
-            self._wait(batch)
+            if not self._is_done(batch):
+                return
             self._running.popleft()
             try:
                 self._start_filled()  # before the answers are made: the card goes on meanwhile
@@ -205,8 +211,6 @@ class CardWorker:
 
     def _may_start(self) -> bool:
         """Whether the card is ours for the next start; handed over and taken back where another wants it."""
-        if self._reported is not None:
-            raise self._reported
         if self._lease.held and self._lease.wanted():
             if self._running:
                 return False  # first what is on the card
@@ -218,12 +222,19 @@ class CardWorker:
             self._kernel.place_weights(self._weights)
         return True
 
-    def _wait(self, batch: Batch) -> None:
+    def _is_done(self, batch: Batch) -> bool:
+        """Wait for a start, but look up now and then while there is room behind it. Raises CardTimeout."""
         begin_s = max(batch.started_s, self._last_done_s)
-        left_s = self._deadline_s(batch.images) - (time.monotonic() - begin_s)
-        self._kernel.wait(batch.start, max(0.0, left_s))
+        limit_s = self._deadline_s(batch.images)
+        left_s = max(0.0, begin_s + limit_s - time.monotonic())
+        slice_s = left_s if len(self._running) == IN_FLIGHT else min(left_s, _SLICE_S)
+        if not self._kernel.is_done(batch.start, slice_s):
+            if slice_s < left_s:
+                return False
+            raise CardTimeout(f"card '{self.card}': {batch.images} images took longer than {limit_s:.3g} s")
         self._last_done_s = batch.done_s = time.monotonic()
         batch.kernel_s = batch.done_s - begin_s
+        return True
 
     def _finish(self, batch: Batch) -> None:
         results = batch.buffers.read(batch.images).copy()
@@ -308,7 +319,8 @@ class CardWorker:
             self._running.append(batch)
             batch.started_s = time.monotonic()
             batch.start = self._kernel.start(batch.buffers, batch.images)
-            self._wait(batch)
+            while not self._is_done(batch):
+                pass
             self._running.popleft()
             self._finish(batch)
         with self.changed:

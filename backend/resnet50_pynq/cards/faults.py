@@ -1,0 +1,151 @@
+"""Faults on purpose, for tests only: a software card that fails when a file tells it to.
+
+With RESNET50_FAULTS naming a file, "software:N" is a card of this kind, says so in its name, and obeys the file: a JSON
+list of faults, which takes effect as it is replaced (`inject`). Each is {"fault": NAME, "count": how many times, from
+the next call on, "card": which one ("software:0"), "seconds": how long}; all but the name may be left out.
+
+    hang             a start never ends, until the card is reset
+    slow             a start takes `seconds` longer
+    wrong            one value of each image's result is another
+    sync_to_device   copying to the card fails
+    sync_from_device copying from the card fails
+    allocate         the card has no memory left
+    program          programming is refused: EBUSY
+    vanish           every use of the card fails for `seconds`: ENODEV
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadParameter
+from ..files import write_atomically
+from .bank import EmulatedBank
+from .call import KernelCall
+from .software import FAULTS_VARIABLE, SoftwareCard
+
+FAULTS = ("hang", "slow", "wrong", "sync_to_device", "sync_from_device", "allocate", "program", "vanish")
+
+
+def inject(path: Path, *faults: Mapping[str, Any]) -> None:
+    """Replace the faults in the file; none ends those that were there.
+
+    Raises:
+        BadParameter: a fault that is not known.
+    """
+    for fault in faults:
+        if fault["fault"] not in FAULTS:
+            raise BadParameter(f"fault '{fault['fault']}' is not known (known: {', '.join(FAULTS)})")
+    write_atomically(path, json.dumps(faults).encode())
+
+
+class FaultySoftwareCard(SoftwareCard):
+    """A software card that obeys a file of faults; see the module."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self._path = Path(os.environ[FAULTS_VARIABLE])
+        self._version = 0  # of the file, by its time
+        self._faults: list[dict[str, Any]] = []
+        self._faults_lock = threading.Lock()
+        self._gone_until_s = 0.0
+        self._was_reset = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """What kind of card this is: not one to be served."""
+        return f"{super().name}, FAILING ON PURPOSE as {self._path} says"
+
+    def take(self, name: str) -> dict[str, Any] | None:
+        """Count a fault down: its description where it is this call's turn to fail."""
+        with self._faults_lock:
+            self._read()
+            for fault in self._faults:
+                if fault["fault"] == name and fault["count"] > 0:
+                    fault["count"] -= 1
+                    return fault
+        return None
+
+    def _read(self) -> None:
+        try:
+            version = self._path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return
+        if version != self._version:
+            self._version = version
+            faults = json.loads(self._path.read_text())
+            self._faults = [{"count": 1, "seconds": 1.0, **f} for f in faults if f.get("card", self.tag) == self.tag]
+
+    def require_present(self) -> None:
+        """Fail as XRT does where the card is gone."""
+        vanish = self.take("vanish")
+        if vanish:
+            self._gone_until_s = time.monotonic() + vanish["seconds"]
+        if time.monotonic() < self._gone_until_s:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    def _execute(self, call: KernelCall) -> None:
+        was_reset = self._was_reset
+        self.require_present()
+        if self.take("hang"):
+            was_reset.wait()
+            return
+        slow = self.take("slow")
+        if slow:
+            time.sleep(slow["seconds"])
+        super()._execute(call)
+        if self.take("wrong"):
+            call.out[:, 0] ^= 1
+
+    def flush(self, bo: int, offset: int, ptr: int, size: int) -> None:
+        """Copy to the device, or fail."""
+        self.require_present()
+        if self.take("sync_to_device"):
+            raise RuntimeError("Flush Failed: 4294967291")  # as XrtDevice says it of -EIO
+        super().flush(bo, offset, ptr, size)
+
+    def invalidate(self, bo: int, offset: int, ptr: int, size: int) -> None:
+        """Copy from the device, or fail."""
+        self.require_present()
+        if self.take("sync_from_device"):
+            raise RuntimeError("Invalidate Failed: 4294967291")
+        super().invalidate(bo, offset, ptr, size)
+
+    def download(self, bitstream: Any, parser: Any = None) -> None:
+        """Program the card, or fail."""
+        self.require_present()
+        if self.take("program"):
+            raise RuntimeError("Programming Device failed: EBUSY (16)")
+        super().download(bitstream, parser)
+
+    def get_memory(self, description: dict[str, Any]) -> EmulatedBank:
+        """A bank that may have no room."""
+        return _FaultyBank(self, description)
+
+    def get_memory_by_name(self, name: str) -> EmulatedBank:
+        """A bank that may have no room."""
+        self.programmed()
+        return _FaultyBank(self, self.mem_dict[name])
+
+    def reset_fpga(self) -> None:
+        """Reset the card, which ends a hang, or fail."""
+        self._was_reset.set()
+        self._was_reset = threading.Event()
+        self.require_present()
+        super().reset_fpga()
+
+
+class _FaultyBank(EmulatedBank):
+    def allocate(self, shape: Any, dtype: Any, cacheable: int = 0) -> Any:
+        card: FaultySoftwareCard = self.device
+        card.require_present()
+        if card.take("allocate"):
+            raise RuntimeError("Allocate failed: 4294967284")  # as XrtDevice says it of -ENOMEM
+        return super().allocate(shape, dtype, cacheable)
