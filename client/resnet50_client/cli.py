@@ -99,7 +99,7 @@ def _accuracy(options: argparse.Namespace) -> bool:
 
 
 def _perf_data(options: argparse.Namespace) -> bool:
-    images = find_images(map(Path, options.paths))
+    images = find_images(options.paths)
     out, _ = consoles()
     written = write_perf_data(images.items[: options.limit], options.output, _server_options(options))
     for path, count in written:

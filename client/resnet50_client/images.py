@@ -42,7 +42,7 @@ class Images:
     ignored: int = 0
 
 
-def find_images(paths: Iterable[Path], named: Collection[str] = frozenset()) -> Images:
+def find_images(paths: Iterable[str | os.PathLike[str]], named: Collection[str] = frozenset()) -> Images:
     """List the images at some paths.
 
     Args:
@@ -58,7 +58,7 @@ def find_images(paths: Iterable[Path], named: Collection[str] = frozenset()) -> 
     """
     found: list[Item] = []
     ignored = 0
-    for path in paths:
+    for path in map(Path, paths):
         if path.is_dir():
             files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
             inside = [item_of_file(file) for file in sorted(files)]

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from resnet50_client.accuracy import Judged
 from resnet50_client.errors import DatasetError
 from resnet50_client.prediction import Candidate, Prediction, Times
-from resnet50_client.profile import CARD_TIMES, DERIVED, derive
+from resnet50_client.profile import CARD_TIMES, DERIVED, card_times, derive
 
 COLUMNS = (
     "file",
@@ -144,5 +144,5 @@ def _as_row(judged: Judged) -> list[object]:
 
 def _times_row(prediction: Prediction) -> list[object]:
     start_ns = prediction.times.start_ns if prediction.times else None
-    origin, derived = prediction.provenance or {}, derive(prediction)
-    return [start_ns, *(origin.get(name) for name in CARD_TIMES), *(derived.get(name) for name in DERIVED)]
+    at, derived = card_times(prediction) or {}, derive(prediction)
+    return [start_ns, *(at.get(name) for name in CARD_TIMES), *(derived.get(name) for name in DERIVED)]

@@ -20,46 +20,62 @@ CARD_TIMES = (
     "download_start_ns",
     "download_end_ns",
 )
+# What it tells instead where it knows only how long each step took: queue, upload, kernel.
+CARD_DURATIONS = ("queue_us", "copy_us", "kernel_us")
 # What follows from them. total = client + preprocessing + queue + inference; the card's three are parts of inference.
 DERIVED = ("total", "client", "preprocessing", "queue", "upload", "accelerator", "download", "inference")
 BUSY = 0.7  # from this share of the time on, a stage is what the others wait for
 SMALL_BATCH = 8  # below, a card spends more on each start than on the images
 
 
+def card_times(prediction: Prediction) -> dict[str, int] | None:
+    """When the card did what, by the client's clock: CARD_TIMES and `received_ns`, the arrival at the card's model.
+
+    Where the server tells how long each step took rather than when it was, they are taken to end with the answer; so
+    they are where its clock disagrees with ours, so that an answer would come before its question.
+    """
+    times, told = prediction.times, prediction.provenance or {}
+    if times is None:
+        return None
+    if all(isinstance(told.get(name), int) for name in CARD_TIMES):
+        at = {
+            "received_ns": told["upload_start_ns"],
+            **{name: told[name] for name in ("received_ns", *CARD_TIMES) if name in told},
+        }
+        if times.sent_ns <= at["received_ns"] and at["download_end_ns"] <= times.answered_ns:
+            return at
+        shift_ns = times.answered_ns - at["download_end_ns"]
+        return {name: ns + shift_ns for name, ns in at.items()}
+    if all(isinstance(told.get(name), int) for name in CARD_DURATIONS):
+        queue_ns, copy_ns, kernel_ns = (1000 * told[name] for name in CARD_DURATIONS)
+        end = times.answered_ns
+        start = end - kernel_ns
+        upload = start - copy_ns
+        return dict(zip(CARD_TIMES, (upload, start, start, end, end, end), strict=True)) | {
+            "received_ns": upload - queue_ns
+        }
+    return None
+
+
 def derive(prediction: Prediction) -> dict[str, float]:
     """Seconds that each stage took, as far as they are known.
 
     client is reading, with --pixels decoding, and the way back; preprocessing is the way to the card's model, on the
-    server: Triton's queue and decoding. Where the clocks of client and server disagree, so that an answer would come
-    before its question, the way back counts as preprocessing too.
+    server: Triton's queue and decoding.
     """
-    times, card = prediction.times, prediction.provenance or {}
+    times, at = prediction.times, card_times(prediction)
     if times is None or prediction.error is not None:
         return {}
-    ns = {"total": times.answered_ns - times.start_ns}
-    if any(not isinstance(card.get(name), int) for name in CARD_TIMES):
-        ns["client"] = times.sent_ns - times.start_ns
-    else:
-        up, up_end, kernel, kernel_end, down, down_end = (card[name] for name in CARD_TIMES)
-        arrived = card.get("received_ns", up)
-        back = times.answered_ns - down_end if clocks_agree(prediction) else 0
-        ns["client"] = times.sent_ns - times.start_ns + back
-        ns["preprocessing"] = times.answered_ns - times.sent_ns - (down_end - arrived) - back
-        ns["queue"] = up - arrived
-        ns["upload"] = up_end - up
-        ns["accelerator"] = kernel_end - kernel
-        ns["download"] = down_end - down
-        ns["inference"] = down_end - up
+    ns = {"total": times.answered_ns - times.start_ns, "client": times.sent_ns - times.start_ns}
+    if at is not None:
+        ns["client"] += times.answered_ns - at["download_end_ns"]
+        ns["preprocessing"] = at["received_ns"] - times.sent_ns
+        ns["queue"] = at["upload_start_ns"] - at["received_ns"]
+        ns["upload"] = at["upload_end_ns"] - at["upload_start_ns"]
+        ns["accelerator"] = at["kernel_end_ns"] - at["kernel_start_ns"]
+        ns["download"] = at["download_end_ns"] - at["download_start_ns"]
+        ns["inference"] = at["download_end_ns"] - at["upload_start_ns"]
     return {name: value / 1e9 for name, value in ns.items()}
-
-
-def clocks_agree(prediction: Prediction) -> bool:
-    """Whether the server's times lie between question and answer by the client's clock."""
-    times, card = prediction.times, prediction.provenance or {}
-    if times is None or "download_end_ns" not in card:
-        return False
-    arrived = card.get("received_ns", card["upload_start_ns"])
-    return bool(times.sent_ns <= arrived and card["download_end_ns"] <= times.answered_ns)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from resnet50_client.errors import DatasetError
 from resnet50_client.prediction import Prediction
-from resnet50_client.profile import CARD_TIMES, clocks_agree
+from resnet50_client.profile import card_times
 
 CLIENT = 1  # as a process id; cards count on from there
 LANES = {1: "upload", 2: "kernel", 3: "download"}  # of a card
@@ -47,24 +47,23 @@ class Trace:
 
     def add(self, prediction: Prediction) -> None:
         """Draw one image."""
-        times, card = prediction.times, prediction.provenance or {}
+        times, at = prediction.times, card_times(prediction)
         if times is None:
             return
         self._zero_ns = self._zero_ns or times.start_ns
         details = {"file": prediction.source, "error": prediction.error, "server": prediction.server}
         self._draw(CLIENT, times.slot, "image", times.start_ns, times.answered_ns, details)
         self._draw(CLIENT, times.slot, "read", times.start_ns, times.sent_ns)
-        if any(not isinstance(card.get(name), int) for name in CARD_TIMES):
+        if at is None:
             self._draw(CLIENT, times.slot, "server", times.sent_ns, times.answered_ns)
             return
-        shift_ns = 0 if clocks_agree(prediction) else times.answered_ns - card["download_end_ns"]
-        at = {name: card[name] + shift_ns for name in CARD_TIMES}
-        arrived = card.get("received_ns", card["upload_start_ns"]) + shift_ns
-        self._draw(CLIENT, times.slot, "preprocessing", times.sent_ns, arrived)
-        self._draw(CLIENT, times.slot, "queue", arrived, at["upload_start_ns"])
+        self._draw(CLIENT, times.slot, "preprocessing", times.sent_ns, at["received_ns"])
+        self._draw(CLIENT, times.slot, "queue", at["received_ns"], at["upload_start_ns"])
         self._draw(CLIENT, times.slot, "card", at["upload_start_ns"], at["download_end_ns"])
         self._draw(CLIENT, times.slot, "answer", at["download_end_ns"], times.answered_ns)
-        self._draw_batch(f"{card.get('card', 'card')} at {prediction.server}", card, at)
+        card = prediction.provenance or {}
+        if "kernel_start_ns" in card:  # else the images of a batch cannot be told from one another
+            self._draw_batch(f"{card.get('card', 'card')} at {prediction.server}", card, at)
 
     def _draw_batch(self, name: str, card: Any, at: dict[str, int]) -> None:
         process = self._cards.get(name)

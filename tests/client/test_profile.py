@@ -58,6 +58,13 @@ def test_a_clock_that_is_wrong_moves_only_the_way_back(clock_ms: int) -> None:
     assert derived == EXPECTED_MS | {"client": 2, "preprocessing": 8 + 2}
 
 
+def test_durations_alone_are_put_before_the_answer() -> None:
+    told = {"queue_us": 5000, "copy_us": 3000, "kernel_us": 10_000, "card": "xrt:0", "batch": 2}
+    times = Times(0, 2 * MS, 32 * MS, 0)
+    derived = in_ms(derive(Prediction("a.jpg", (Candidate(1),), provenance=told, times=times)))
+    assert derived == EXPECTED_MS | {"client": 2, "preprocessing": 12, "download": 0, "inference": 13}
+
+
 def test_without_the_cards_times_those_of_the_client_remain() -> None:
     bare = Prediction("a.jpg", (Candidate(1),), times=Times(0, 2 * MS, 32 * MS, 0))
     assert in_ms(derive(bare)) == {"total": 32, "client": 2}

@@ -1,0 +1,61 @@
+"""What docs/client.md says is what happens: its commands are understood, its programs run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from resnet50_client.parser import build_parser
+from resnet50_pynq.server.process import Server
+
+TEXT = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("console") for line in block.splitlines() if "resnet50-client" in line]
+PROGRAMS = blocks("python")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_understood(command: str) -> None:
+    words = shlex.split(command[command.index("resnet50-client") :])
+    assert build_parser().parse_args(words[1:]).command in {"classify", "accuracy", "perf-data", "doctor"}
+
+
+@pytest.fixture
+def folder(jpegs: list[Path], tmp_path: Path) -> Path:
+    """A working directory with photo.jpg and photos/."""
+    (tmp_path / "photos").mkdir()
+    shutil.copy(jpegs[0], tmp_path / "photo.jpg")
+    shutil.copy(jpegs[1], tmp_path / "photos")
+    return tmp_path
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("number", range(len(PROGRAMS)))
+def test_programs_run(server: Server, folder: Path, stock_ranks: dict[str, list[int]], number: int) -> None:
+    program = PROGRAMS[number].replace("localhost:8001", server.grpc_url)
+    assert server.grpc_url in program
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert str(stock_ranks["noise 0.jpg"][0]) in done.stdout
+
+
+@pytest.mark.server
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_curl(server: Server, folder: Path, stock_ranks: dict[str, list[int]]) -> None:
+    (script,) = blocks("bash")
+    script = script.replace("http://localhost:8000", f"http://{server.http_url}")
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, timeout=60, check=True)
+    (output,) = json.loads(done.stdout)["outputs"]
+    assert output["name"] == "TOP5"
+    assert output["data"] == stock_ranks["noise 0.jpg"][:5]
