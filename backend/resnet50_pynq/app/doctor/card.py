@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ def xrt(_: Wanted) -> Iterator[Finding]:
         yield Finding("xrt", NOTE, Finding.of_error("xrt", error).found)
     else:
         cards = ", ".join(f"{name} ({open_card(name).name})" for name in card_names("xrt:*"))
-        yield Finding("xrt", OK, f"{os.environ['XILINX_XRT']}: {cards}")
+        folder = Path(os.environ["XILINX_XRT"])
+        version = json.loads((folder / "version.json").read_text())["BUILD_VERSION"]
+        yield Finding("xrt", OK, f"XRT {version} in {folder}: {cards}")
 
 
 def permissions(
