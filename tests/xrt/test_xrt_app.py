@@ -55,7 +55,9 @@ def test_doctor(random_bench: BenchOf, deployment: tuple[object, ...]) -> None:
     bench = random_bench("top5")
     outcome = command(bench, "doctor", *deployment, "--card", "xrt:0")
     assert outcome.code == 0, outcome
-    assert re.search(r"^ok +xrt +XRT 2\.\d+\.\d+ in .*: xrt:0 \(xilinx_u250_xdma_201830_2\)$", outcome.output, re.MULTILINE)
+    assert re.search(
+        r"^ok +xrt +XRT 2\.\d+\.\d+ in .*: xrt:0 \(xilinx_u250_xdma_201830_2\)$", outcome.output, re.MULTILINE
+    )
     assert re.search(rf"^ok +card +xrt:0 can be programmed with {bench.image}$", outcome.output, re.MULTILINE)
 
 
