@@ -1,6 +1,6 @@
 """What runs a card without Triton: the original project's application and benchmark, and the doctor.
 
-infer.py    pictures -> classes, accuracy, rate; pipelined      images.py, stamps.py, report.py
+infer.py    pictures -> classes, accuracy, rate; pipelined      images.py, pipeline.py, stamps.py, report.py
 bench.py    the kernel alone: rate, latency, power
 doctor/     is everything here that serving needs?
 """
