@@ -104,10 +104,11 @@ async def accuracy(
     if show == "auto":
         show = "all" if len(items) <= ROWS_BY_DEFAULT else "none"
     rows = Rows(output.out, [item.name for item in items], labelled=True, top=1)
-    tally, profile = Tally(), Profile()
+    tally = Tally()
     async with client:
         _warn_of_unreachable(client, output)
         server = await client.describe()
+        profile = Profile(server.cards)
         before = await client.statistics() if output.profile else {}
         for judged, item in zip(output.journal.replay() if output.journal else (), items, strict=False):
             if judged.prediction.source != item.name:

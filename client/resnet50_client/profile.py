@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,12 +90,17 @@ class Stage:
 class Profile:
     """Gathers the times of a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, cards: Iterable[str] = ()) -> None:
+        """Begin.
+
+        Args:
+            cards: as configured, such as "software:0", for servers that do not tell with each answer.
+        """
         self._seconds: dict[str, array[float]] = {name: array("d") for name in DERIVED}
         self._kernel_s: dict[str, float] = {}  # by card; each image's share of its batch
         self._starts = 0.0
         self._on_card = 0
-        self.is_software = False
+        self._is_software = any(card.startswith("software") for card in cards)
 
     def add(self, prediction: Prediction) -> None:
         """Note one image."""
@@ -108,7 +113,7 @@ class Profile:
             self._kernel_s[name] = self._kernel_s.get(name, 0.0) + derived["accelerator"] / batch
             self._starts += 1 / batch
             self._on_card += 1
-            self.is_software |= card.get("kind") == "software" or str(card.get("card")).startswith("software")
+            self._is_software |= card.get("kind") == "software"
 
     @property
     def mean_batch(self) -> float:
@@ -139,7 +144,7 @@ class Profile:
         card_s = max(self._kernel_s.values(), default=models_busy_s.get("resnet50", 0.0))
         if 0 < self.mean_batch < SMALL_BATCH:
             card_advice = f"its batches hold {self.mean_batch:.1f} images on average: raise --window to fill them"
-        elif self.is_software:
+        elif self._is_software:
             card_advice = "it computes on the CPU: give it more cores, or an Alveo"
         else:
             card_advice = "add a card: an instance on another one, or a second server with a second --url"

@@ -95,11 +95,11 @@ def test_a_batch_counts_its_card_time_once() -> None:
 
 
 def test_the_bottleneck_is_named_with_what_to_do() -> None:
-    small, large, software = Profile(), Profile(), Profile()
+    small, large, software = Profile(), Profile(), Profile(["software:0"])
     for _ in range(32):
         small.add(prediction(batch=1))
         large.add(prediction(batch=32))
-        software.add(prediction(batch=32, card="software:0"))
+        software.add(prediction(batch=32))
     assert "the card, busy 100 % of the time: its batches hold 1.0 images" in verdict(small, 0.32)
     assert "the card, busy 80 % of the time: add a card" in verdict(large, 0.0125)
     assert "the card, busy 80 % of the time: it computes on the CPU" in verdict(software, 0.0125)
