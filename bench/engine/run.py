@@ -8,6 +8,7 @@ slows both sides of a ratio alike. Prints two tables and writes JSON.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -90,8 +91,11 @@ class Worker:
         self._process.send_signal(signal.SIGSTOP)
         return self._runs * self._images / seconds
 
-    def close(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()  # works on a stopped process too
         self._process.communicate()
 
 
@@ -103,13 +107,12 @@ def compare(batch: int, threads: int, rounds: int, network: Path, isa: str) -> d
     peers = [p for p in PEERS if threads > 1 or p.kind != "openvino-streams"]
     if isa == "avx2":
         peers = [p for p in peers if p.precision == "int8" and p.kind == "onnxruntime"]
-    workers = {c: Worker(c, batch, threads, network, isa) for c in (OURS, *peers)}
-    speeds: dict[Contender, list[float]] = {c: [] for c in workers}
-    for _ in range(rounds):
-        for contender, worker in workers.items():
-            speeds[contender].append(worker.turn())
-    for worker in workers.values():
-        worker.close()
+    speeds: dict[Contender, list[float]] = {c: [] for c in (OURS, *peers)}
+    with contextlib.ExitStack() as stack:
+        workers = {c: stack.enter_context(Worker(c, batch, threads, network, isa)) for c in speeds}
+        for _ in range(rounds):
+            for contender, worker in workers.items():
+                speeds[contender].append(worker.turn())
     medians = {c.name: round(statistics.median(s), 1) for c, s in speeds.items()}
     ratios = {
         c.name: round(statistics.median(a / b for a, b in zip(speeds[OURS], speeds[c], strict=True)), 2) for c in peers
@@ -132,10 +135,8 @@ def scaling(batches: list[int], rounds: int, network: Path, isa: str) -> dict[in
     """From 1 to 2 threads: the median ratio of turns side by side, for each batch."""
     result = {}
     for batch in batches:
-        one, two = (Worker(OURS, batch, threads, network, isa) for threads in (1, 2))
-        result[batch] = round(statistics.median(1 / (one.turn() / two.turn()) for _ in range(2 * rounds)), 2)
-        one.close()
-        two.close()
+        with Worker(OURS, batch, 1, network, isa) as one, Worker(OURS, batch, 2, network, isa) as two:
+            result[batch] = round(statistics.median(1 / (one.turn() / two.turn()) for _ in range(2 * rounds)), 2)
     return result
 
 
@@ -183,6 +184,7 @@ def main() -> None:
     parser.add_argument("--network", type=Path, help="a net.npz (default: a random network)")
     parser.add_argument("--output", type=Path, default=BUILD / "bench-engine.json")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no stopped worker stays behind
 
     prepare()
     network = Network.load(options.network) if options.network else random_network()

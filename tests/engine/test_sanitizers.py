@@ -1,4 +1,8 @@
-"""The native engine under AddressSanitizer and UndefinedBehaviorSanitizer, and under ThreadSanitizer."""
+"""The native engine under AddressSanitizer and UndefinedBehaviorSanitizer.
+
+After changes to the pool run ThreadSanitizer too: cmake -S backend -B build/tsan -DRESNET50_CHECK=thread,
+cmake --build build/tsan, build/tsan/engine_check.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,8 @@ MISSING = [tool for tool in ("cmake", "c++") if not shutil.which(tool)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
 
 
-@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
-def test_every_kernel_runs_clean(sanitizers: str, tmp_path: Path) -> None:
-    configure = ["cmake", "-S", str(BACKEND), "-B", str(tmp_path), f"-DRESNET50_CHECK={sanitizers}"]
+def test_every_kernel_runs_clean(tmp_path: Path) -> None:
+    configure = ["cmake", "-S", str(BACKEND), "-B", str(tmp_path), "-DRESNET50_CHECK=address,undefined"]
     subprocess.run(configure, check=True, capture_output=True)
     build = ["cmake", "--build", str(tmp_path), "--parallel", "2"]
     subprocess.run(build, check=True, capture_output=True)

@@ -18,7 +18,7 @@ public:
     ~Pool();
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
-    int threads() const { return int(helpers_.size()) + 1; }
+    int threads() const { return int(shares_.size()); }
 
     // While one lives, its maker may call `each` and the helpers stay awake. One at a time for a pool. The pools of a
     // process together run at most as many threads as it has CPUs; a session waits for its turn.
