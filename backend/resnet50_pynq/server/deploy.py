@@ -14,6 +14,8 @@ from .process import Ports, Server
 from .repository import default_repository, make_repository
 from .sizing import size_decoding
 
+_WATCH_S = 0.25
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -46,27 +48,44 @@ class Deployment:
 def serve_until_done(
     deployment: Deployment, source: Path | None, ports: Ports, log: Path | None, program: Sequence[str] = ()
 ) -> int:
-    """Serve; with a program, run it meanwhile and return its exit code; without, serve until interrupted."""
+    """Serve; with a program, run it meanwhile and return its exit code; without, serve until interrupted.
+
+    A server that lost a model's process is started again: see `Server.lost_stub`.
+    """
     with tempfile.TemporaryDirectory(prefix="resnet50-repository-") as scratch:
         repository = deployment.make_repository(Path(scratch) / "models", source)
-        start = time.monotonic()
-        print(f"starting tritonserver on {deployment.card} ...", flush=True)
-        with Server(repository, ports, log) as server:
-            server.wait_ready()
-            print(f"ready in {time.monotonic() - start:.1f} s", flush=True)
-            if program:
-                addresses = {"grpc": server.grpc_url, "http": server.http_url, "metrics": server.metrics_url}
-                return subprocess.call([word.format(**addresses) for word in program])
-            print(
-                f"  gRPC     {server.grpc_url}\n"
-                f"  HTTP     http://{server.http_url}/v2/models/classify\n"
-                f"  metrics  http://{server.metrics_url}/metrics\n"
-                "Ctrl-C ends it",
-                flush=True,
-            )
-            try:
-                code = server.process.wait()
-            except KeyboardInterrupt:
-                print("\nending ...", flush=True)
-                return 0
-            raise ServerNotFound(f"tritonserver ended by itself with code {code}:\n{server.log_errors()}")
+        while True:
+            start = time.monotonic()
+            print(f"starting tritonserver on {deployment.card} ...", flush=True)
+            with Server(repository, ports, log) as server:
+                server.wait_ready()
+                print(f"ready in {time.monotonic() - start:.1f} s", flush=True)
+                if program:
+                    addresses = {"grpc": server.grpc_url, "http": server.http_url, "metrics": server.metrics_url}
+                    return subprocess.call([word.format(**addresses) for word in program])
+                print(
+                    f"  gRPC     {server.grpc_url}\n"
+                    f"  HTTP     http://{server.http_url}/v2/models/classify\n"
+                    f"  metrics  http://{server.metrics_url}/metrics\n"
+                    "Ctrl-C ends it",
+                    flush=True,
+                )
+                try:
+                    _watch(server)
+                except KeyboardInterrupt:
+                    print("\nending ...", flush=True)
+                    return 0
+
+
+def _watch(server: Server) -> None:
+    """Return when the server has to be started again. Raises ServerNotFound where it ended by itself."""
+    while (code := server.process.poll()) is None:
+        if server.lost_stub():
+            # One killed from outside dies alone, one of a server that ends is followed by it.
+            time.sleep(_WATCH_S)
+            if server.process.poll() is None:
+                print("a model's process died: the server is started again", flush=True)
+                server.kill()
+                return
+        time.sleep(_WATCH_S)
+    raise ServerNotFound(f"tritonserver ended by itself with code {code}:\n{server.log_errors()}")

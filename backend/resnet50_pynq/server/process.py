@@ -67,6 +67,7 @@ class Server:
         self._scratch = Path(tempfile.mkdtemp(prefix="resnet50-server-"))
         self.log = log or self._scratch / "tritonserver.log"
         # Ours alone, so that what a killed server leaves in /dev/shm can be told from its neighbours' and removed.
+        self._stubs: set[int] = set()
         self._shm_prefix = f"resnet50_{os.getpid()}_{self.ports.grpc}_"
         try:
             installation = find_server()
@@ -135,6 +136,20 @@ class Server:
             if time.monotonic() > deadline:
                 raise ServerNotFound(f"tritonserver was not ready in {timeout_s:g} s:\n{self.log_errors()}")
             time.sleep(0.1)
+        self._stubs = _children(self.process.pid)
+
+    def lost_stub(self) -> bool:
+        """Whether a process of a model died since the server was ready.
+
+        Triton (2.51) neither starts it again nor tells: the server stays "ready", answers what comes with INTERNAL,
+        and leaves what was in the process without an answer until the client gives up or the server ends.
+        """
+        return not self._stubs <= _children(self.process.pid)
+
+    def kill(self) -> None:
+        """End the server at once; the clients' connections break, which is an answer."""
+        self.process.kill()
+        self.process.wait()
 
     def log_errors(self) -> str:
         """What the log says went wrong: its error lines, or its end where it has none."""
@@ -163,6 +178,17 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _children(pid: int) -> set[int]:
+    """The processes that live and are children of another."""
+    children = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                children.add(int(stat.parent.name))
+    return children
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,153 @@
+"""What Triton costs: images a second and latency through the server against kernel.py in a loop: `make bench-serving`.
+
+All are measured in turns, so that whatever else the machine does hits all alike; the ratios are medians of the turns.
+On the software card the server, the client and the network share the CPU. The timing card leaves it free, as an
+Alveo does, and takes an Alveo's published time: it shows what the host side carries at that rate. "simple" is the
+synchronous model of `synchronous/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from load import Load, load
+from resnet50_pynq.kernel import Kernel
+from resnet50_pynq.server.process import Server
+from resnet50_pynq.server.repository import default_repository, make_repository
+from resnet50_pynq.weights import load_fc_weights
+
+ROOT = Path(__file__).resolve().parents[3]
+CASES = ((32, True), (32, False), (100, True), (100, False))  # images a request, shared memory
+IN_FLIGHT = 3  # requests
+TARGET_RATIO = 0.95
+
+
+def serve(stack: ExitStack, sample: Path, card: str, simple: bool) -> Server:
+    """A server with the kernel model alone."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet50-bench-")))
+    repository = make_repository(
+        folder / "models",
+        default_repository(),
+        sample / "card.xclbin",
+        sample / "fcweights.csv",
+        parameters={"resnet50": {"card": card}},
+    )
+    for other in ("classify", "preprocess"):
+        shutil.rmtree(repository / other)
+    if simple:
+        shutil.copy(Path(__file__).parent / "synchronous" / "1" / "model.py", repository / "resnet50" / "1")
+    server = stack.enter_context(Server(repository))
+    server.wait_ready()
+    return server
+
+
+def in_turns(measures: dict[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
+    """Each measure so many times, one after the other."""
+    values: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(turns):
+        for name, measure in measures.items():
+            values[name].append(measure())
+    return values
+
+
+def kernel_rate(kernel: Kernel, pixels: Any, seconds: float) -> float:
+    """Images a second of kernel.py called in a loop."""
+    begin_s = time.perf_counter()
+    images = 0
+    while (elapsed_s := time.perf_counter() - begin_s) < seconds:
+        kernel.run(pixels)
+        images += len(pixels)
+    return images / elapsed_s
+
+
+def kernel_time(kernel: Kernel, pixels: Any) -> float:
+    """Seconds of one call."""
+    begin_s = time.perf_counter()
+    kernel.run(pixels)
+    return time.perf_counter() - begin_s
+
+
+def bench(card: str, sample: Path, turns: int, seconds: float) -> dict[str, Any]:
+    """All figures of one card."""
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 224, 224, 3), np.uint8)
+    rows = []
+    with ExitStack() as stack:
+        kernel = stack.enter_context(Kernel(sample / "card.xclbin", load_fc_weights(sample / "fcweights.csv"), card))
+        expected = kernel.run(pixels).top5
+        servers = {"pipelined": serve(stack, sample, card, False), "simple": serve(stack, sample, card, True)}
+
+        def loads(images: int, shared: bool) -> dict[str, Load]:
+            return {
+                name: stack.enter_context(load(server.grpc_url, pixels[:images], expected[:images], shared))
+                for name, server in servers.items()
+            }
+
+        for images, shared in CASES:
+            measures = {n: (lambda x=x: x.many(seconds, IN_FLIGHT)) for n, x in loads(images, shared).items()}
+            measures["kernel"] = lambda images=images: kernel_rate(kernel, pixels[:images], seconds)
+            values = in_turns(measures, turns)
+            row = {"batch": images, "transport": "shared memory" if shared else "gRPC"}
+            for name, rates in values.items():
+                ratios = [rate / base for rate, base in zip(rates, values["kernel"], strict=True)]
+                row[name] = {"images_per_s": statistics.median(rates), "ratio": statistics.median(ratios)}
+            rows.append(row)
+            print(f"  {images:3} images, {row['transport']:13}", *(_rate(n, row[n]) for n in measures), flush=True)
+        measures = {n: x.one for n, x in loads(1, False).items()}
+        measures["kernel"] = lambda: kernel_time(kernel, pixels[:1])
+        times = in_turns(measures, turns * 60)
+        latency: dict[str, dict[str, float]] = {}
+        for name, values_s in times.items():
+            added = [a - b for a, b in zip(values_s, times["kernel"], strict=True)]
+            latency[name] = {"median_s": statistics.median(values_s), "added_s": statistics.median(added)}
+            print(f"    1 image, {name:9} {1e3 * latency[name]['median_s']:7.2f} ms", end="")
+            print(f", added {1e3 * latency[name]['added_s']:.2f} ms")
+    return {"card": card, "throughput": rows, "latency": latency}
+
+
+def _rate(name: str, row: dict[str, float]) -> str:
+    return f"{name} {row['images_per_s']:7.1f}/s ({row['ratio']:.3f})  "
+
+
+def main() -> int:
+    """Measure, print, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=Path, default=ROOT / "build" / "sample")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench-serving.json")
+    parser.add_argument("--cards", default="software:0,timing:0")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of load a turn")
+    options = parser.parse_args()
+    result: dict[str, Any] = {
+        "cpu": Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].partition("\n")[0],
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "load_average_before": os.getloadavg(),
+        "cards": [],
+    }
+    for card in options.cards.split(","):
+        print(f"{card}: images a second, and the ratio to kernel.py in a loop")
+        result["cards"].append(bench(card, options.sample, options.turns, options.seconds))
+    result["load_average_after"] = os.getloadavg()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(result, indent=1))
+    worst = min(row["pipelined"]["ratio"] for card in result["cards"] for row in card["throughput"])
+    added_s = max(card["latency"]["pipelined"]["added_s"] for card in result["cards"])
+    print(f"worst ratio {worst:.3f} (aim {TARGET_RATIO}), added to one image {1e3 * added_s:.2f} ms (aim 1 ms)")
+    print(f"load average {result['load_average_before'][0]:.1f} before, {result['load_average_after'][0]:.1f} after")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

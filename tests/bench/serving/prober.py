@@ -1,0 +1,98 @@
+"""A steady load whose every request is accounted for: answered rightly, refused with a code, wrong, or lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as grpc
+from numpy.typing import NDArray
+
+LOST_S = 20.0  # a request without an answer after this time is lost
+RIGHT, WRONG = "right", "WRONG"
+_SIZES = (1, 2, 4, 1, 8, 1)
+_PAUSE_S = 0.02  # after a failure, as a client that tries again would
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One request: what came of it, and when (time.monotonic())."""
+
+    sent_s: float
+    answered_s: float
+    what: str  # RIGHT, WRONG, or the code of the error
+    message: str = ""
+
+
+class Prober:
+    """Clients that each have one request in flight, of varied size.
+
+    Args:
+        url: of the server, gRPC.
+        pixels: uint8 (8 or more, 224, 224, 3).
+        expected: uint32 (N, 5), their classes.
+        clients: how many.
+    """
+
+    def __init__(self, url: str, pixels: NDArray[np.uint8], expected: NDArray[np.uint32], clients: int = 4) -> None:
+        self._url, self._pixels, self._expected = url, pixels, expected
+        self.outcomes: list[Outcome] = []
+        self.sent = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(n,), daemon=True) for n in range(clients)]
+
+    def __enter__(self) -> Prober:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(2 * LOST_S)
+
+    def _work(self, number: int) -> None:
+        turn = number
+        with grpc.InferenceServerClient(self._url) as client:
+            while not self._ended.is_set():
+                outcome = self._ask(client, _SIZES[turn % len(_SIZES)])
+                turn += 1
+                with self._lock:
+                    self.outcomes.append(outcome)
+                if outcome.what != RIGHT:
+                    self._ended.wait(_PAUSE_S)
+
+    def _ask(self, client: Any, images: int) -> Outcome:
+        tensor = grpc.InferInput("PIXELS", [images, 224, 224, 3], "UINT8")
+        tensor.set_data_from_numpy(self._pixels[:images])
+        with self._lock:
+            self.sent += 1
+        sent_s = time.monotonic()
+        try:
+            result = client.infer(
+                "resnet50", [tensor], outputs=[grpc.InferRequestedOutput("TOP5")], client_timeout=LOST_S
+            )
+        except grpc.InferenceServerException as error:
+            code = str(error.status()).rpartition(".")[2]
+            lost = code == "DEADLINE_EXCEEDED"
+            return Outcome(sent_s, time.monotonic(), "lost" if lost else code, error.message())
+        right = np.array_equal(result.as_numpy("TOP5"), self._expected[:images])
+        return Outcome(sent_s, time.monotonic(), RIGHT if right else WRONG)
+
+    def right_since(self, moment_s: float) -> int:
+        """Right answers to requests sent since a moment."""
+        with self._lock:
+            return sum(o.what == RIGHT and o.sent_s >= moment_s for o in self.outcomes)
+
+    def count(self) -> Counter[str]:
+        """How many requests of each outcome."""
+        with self._lock:
+            return Counter(outcome.what for outcome in self.outcomes)
