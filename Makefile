@@ -66,6 +66,18 @@ bench-decode: $(VENV)/.tools sample ## preprocessing against Pillow, OpenCV and 
 	$(BIN)/python tests/bench/decode/speed.py --dali build/bench-decode-venv
 	$(BIN)/python tests/bench/decode/saturation.py
 
+.PHONY: bench-serving
+bench-serving: $(VENV)/.tools sample ## what Triton costs: images a second and latency, against kernel.py in a loop
+	$(BIN)/python tests/bench/serving/bench.py $(ARGS)
+
+.PHONY: fault-report
+fault-report: $(VENV)/.tools sample ## every fault of a card through the real server under load, as a table
+	$(BIN)/python tests/bench/serving/fault_report.py $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.tools sample ## load with faults and reloads: nothing may grow (SOAK_S=1800 for half an hour)
+	$(BIN)/python tests/bench/serving/soak.py $(ARGS)
+
 .PHONY: clean
 clean: ## remove the virtual environment and everything built
 	rm -rf $(VENV) build
