@@ -102,7 +102,7 @@ class FaultySoftwareCard(SoftwareCard):
             time.sleep(slow["seconds"])
         super()._execute(call)
         if self.take("wrong"):
-            call.out[:, 0] ^= 1
+            call.out[:, 0] ^= 1 << 20  # far above every logit, and no class at all
 
     def flush(self, bo: int, offset: int, ptr: int, size: int) -> None:
         """Copy to the device, or fail."""
@@ -136,10 +136,10 @@ class FaultySoftwareCard(SoftwareCard):
 
     def reset_fpga(self) -> None:
         """Reset the card, which ends a hang, or fail."""
+        self.require_present()
+        super().reset_fpga()  # first, or the start behind the one that hangs would run
         self._was_reset.set()
         self._was_reset = threading.Event()
-        self.require_present()
-        super().reset_fpga()
 
 
 class _FaultyBank(EmulatedBank):

@@ -44,17 +44,25 @@ class User:
         return f"model '{self.model}' (process {self.pid}) with {self.xclbin} (UUID {self.uuid})"
 
 
-def runtime_directory(card: str, server: int) -> Path:
-    """Where a card's locks are: one place for an Alveo, one for each server for a software card."""
-    base = os.environ.get(ENVIRONMENT) or f"{tempfile.gettempdir()}/resnet50-cards-{os.getuid()}"
-    kind, _, index = card.partition(":")
-    if kind == "xrt":
-        return Path(base) / f"{kind}-{index}"
-    servers = Path(os.environ.get(SERVER_ENVIRONMENT) or base)
-    for old in servers.glob("server-*"):
+def server_directory(server: int) -> Path:
+    """Where a server's processes keep what is theirs; what dead servers left is removed."""
+    base = Path(os.environ.get(SERVER_ENVIRONMENT) or _base())
+    for old in base.glob("server-*"):
         if not Path("/proc", old.name.rpartition("-")[2]).exists():
             shutil.rmtree(old, ignore_errors=True)
-    return servers / f"server-{server}" / f"{kind}-{index}"
+    directory = base / f"server-{server}"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def runtime_directory(card: str, server: int) -> Path:
+    """Where a card's locks are: one place for an Alveo, one for each server for a software card."""
+    kind, _, index = card.partition(":")
+    return (Path(_base()) if kind == "xrt" else server_directory(server)) / f"{kind}-{index}"
+
+
+def _base() -> str:
+    return os.environ.get(ENVIRONMENT) or f"{tempfile.gettempdir()}/resnet50-cards-{os.getuid()}"
 
 
 class Lease:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+import shutil
+import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,13 +18,11 @@ from ..errors import BadParameter, CardError
 from ..network.params import Network
 from ..weights import load_fc_weights
 from .canary import Canary, Shadow, oracle_of
-from .lease import Lease, User, runtime_directory
+from .lease import Lease, User, runtime_directory, server_directory
 from .meter import Meter
 from .pool import CardPool
 from .publisher import Publisher, Sink
 from .worker import CardWorker, Settings
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,15 @@ class Service:
         self.cards = assign(card_names(parameters["card"]), place)
         quorum = min(parameters["quorum"], len(self.cards))
         with ExitStack() as stack:
+            # A card is programmed again long after the load: with this image, whatever has become of the file.
+            folder = tempfile.TemporaryDirectory(prefix="image-", dir=server_directory(place.server))
+            stack.callback(folder.cleanup)
+            self._xclbin = Path(folder.name) / self.image.path.name
+            shutil.copyfile(self.image.path, self._xclbin)
             workers = self._open(parameters, place, max_batch, quorum, stack)
             self.pool = CardPool(workers, quorum, self.meter, workers[0].changed)
             self._publisher = Publisher(self.meter, self.pool, sink)
-            stack.pop_all()
+            self._cleanup = stack.pop_all()
 
     def _open(
         self, p: Mapping[str, Any], place: Place, max_batch: int, quorum: int, stack: ExitStack
@@ -89,7 +94,7 @@ class Service:
         failures: list[Exception | None] = []
         for card in self.cards:
             lease = Lease(runtime_directory(card, place.server), card, user)
-            worker = CardWorker(card, self.image.path, weights, settings, canary, shadow, lease, self.meter, changed)
+            worker = CardWorker(card, self._xclbin, weights, settings, canary, shadow, lease, self.meter, changed)
             stack.callback(worker.close)
             workers.append(worker)
             try:
@@ -120,6 +125,7 @@ class Service:
         """Answer what was taken, free everything, and publish the last figures."""
         self.pool.close()
         self._publisher.close()
+        self._cleanup.close()
 
     def __enter__(self) -> Service:
         return self

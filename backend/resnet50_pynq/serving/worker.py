@@ -186,7 +186,7 @@ class CardWorker:
                 return
             self._running.popleft()
             try:
-                self._start_filled()  # before the answers are made: the card goes on meanwhile
+                self._start_filled(unread=True)  # before the answers are made: the card goes on meanwhile
                 self._finish(batch)
             except Exception as error:
                 self._answer_failed([batch], error)
@@ -201,18 +201,18 @@ class CardWorker:
             with self.changed:
                 self.changed.wait_for(lambda: self._filled or self._closing or self._reported, _LOOK_S)
 
-    def _start_filled(self) -> None:
-        while self._filled and len(self._running) < IN_FLIGHT and self._may_start():
+    def _start_filled(self, unread: bool = False) -> None:
+        while self._filled and len(self._running) < IN_FLIGHT and self._may_start(unread):
             batch = self._filled[0]
             batch.started_s = time.monotonic()
             batch.start = self._kernel.start(batch.buffers, batch.images)
             self._running.append(batch)
             self._filled.popleft()
 
-    def _may_start(self) -> bool:
+    def _may_start(self, unread: bool) -> bool:
         """Whether the card is ours for the next start; handed over and taken back where another wants it."""
         if self._lease.held and self._lease.wanted():
-            if self._running:
+            if self._running or unread:
                 return False  # first what is on the card
             self._hand_over()
             if self.state is State.AWAY:

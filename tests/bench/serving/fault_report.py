@@ -9,8 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +40,8 @@ class Case:
     title: str
     faults: tuple[dict[str, Any], ...]
     parameters: dict[str, str] = field(default_factory=dict)
-    kill: bool = False
+    kill: bool = False  # the model's process, under a bare tritonserver
+    guarded: bool = False  # the same under `resnet50-pynq serve`
     answer_s: float = 5.0  # every request of the run must be answered in this time
     wrong_allowed: bool = False
 
@@ -62,7 +68,8 @@ CASES = (
         ({"fault": "hang", "card": "software:1"}, {"fault": "program", "card": "software:1", "count": 1000}),
         {"card": "software:0,software:1", "threads": "1"},
     ),
-    Case("the stub process is killed (kill -9)", (), kill=True, answer_s=120.0),
+    Case("kill -9 of the model's process, bare tritonserver", (), kill=True, answer_s=30.0),
+    Case("kill -9 of the model's process, `resnet50-pynq serve`", (), kill=True, guarded=True, answer_s=30.0),
 )
 
 
@@ -80,21 +87,39 @@ def run(case: Case, sample: Path, pixels: Any, expected: Any, load_s: float) -> 
             sample / "fcweights.csv",
             parameters=parameters,
         )
-        with Server(repository) as server:
-            server.wait_ready()
-            with Prober(server.grpc_url, pixels, expected) as prober:
+        with ExitStack() as stack:
+            if case.guarded:
+                pid, url = stack.enter_context(_guarded(sample))
+            else:
+                server = stack.enter_context(Server(repository))
+                server.wait_ready()
+                pid, url = server.process.pid, server.grpc_url
+            with Prober(url, pixels, expected) as prober:
                 time.sleep(1.0)
                 injected_s = time.monotonic()
                 if case.kill:
-                    _stub(server).kill()
+                    _stub(pid).kill()
                 else:
                     inject(faults, *case.faults)
-                time.sleep(load_s)
+                time.sleep(load_s if not case.guarded else 3 * load_s)
             return _account(case, prober, injected_s)
 
 
-def _stub(server: Server) -> psutil.Process:
-    for child in psutil.Process(server.process.pid).children(recursive=True):
+@contextmanager
+def _guarded(sample: Path) -> Iterator[tuple[int, str]]:
+    """`resnet50-pynq serve`, up: its pid and its address."""
+    command = [str(Path(sys.executable).parent / "resnet50-pynq"), "serve", "--sample", str(sample), "--free-ports"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.pid, next(line.split()[1] for line in process.stdout if line.split()[:1] == ["gRPC"])
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def _stub(pid: int) -> psutil.Process:
+    for child in psutil.Process(pid).children(recursive=True):
         if any("resnet50_0_0" in word for word in child.cmdline()):
             return child
     raise LookupError("the model's stub process was not found")
@@ -157,7 +182,7 @@ def main() -> int:
             continue
         row = run(case, options.sample, pixels, expected, options.seconds)
         rows.append(row)
-        bad = bool(row["lost"]) or (row["wrong"] and not case.wrong_allowed)
+        bad = (bool(row["lost"]) and (case.guarded or not case.kill)) or (row["wrong"] and not case.wrong_allowed)
         bad = bad or (not case.kill and bool(set(row["codes"]) - {"UNAVAILABLE"}))
         bad = bad or row["longest_s"] > case.answer_s
         failed = failed or bad
