@@ -23,6 +23,7 @@ from resnet50_client.shm import SharedMemory
 UNAVAILABLE = {"StatusCode.UNAVAILABLE", "502", "503", "504"}
 # Of a model that was there a moment ago it means the same: so Triton answers over gRPC while it ends.
 NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
+RESTRICTED = "protocol is restricted"  # UNAVAILABLE too, and so it stays until a header is sent
 NO_ANSWER = {"StatusCode.DEADLINE_EXCEEDED"}
 LONGEST_DELAY_S = 2.0
 
@@ -217,7 +218,7 @@ class Connection:
         except InferenceServerException as error:
             if error.status() in NO_ANSWER:
                 raise self._no_answer() from error
-            if error.status() in UNAVAILABLE:
+            if error.status() in UNAVAILABLE and RESTRICTED not in str(error.message()):
                 raise self._unavailable(error.message()) from error
             refusal = _NotFound if error.status() in NOT_FOUND else RequestRefused
             raise refusal(str(error.message())) from error

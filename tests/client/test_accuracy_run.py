@@ -35,6 +35,12 @@ def labels(val: Path) -> Path:
     return val.with_suffix(".labels.txt")
 
 
+@pytest.fixture
+def fast_grpc(fast_server: Server) -> str:
+    """The fast server's URL, for what has nothing to do with the protocol."""
+    return f"grpc://{fast_server.grpc_url}"
+
+
 def figures(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The summary that a run printed as JSON, after the checks that hold for each over `val`."""
     summary: dict[str, Any] = json.loads(done.stdout)
@@ -75,24 +81,24 @@ def test_known_right_wrong_failed_and_unlabelled(run: Run, fast_url: str, val: P
     assert worst[0]["name"] == f"thing {worst[0]['class']}"
 
 
-def test_zip_and_list(run: Run, fast_url: str, val: Path, labels: Path, tmp_path: Path) -> None:
+def test_zip_and_list(run: Run, fast_grpc: str, val: Path, labels: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "val.zip", "w") as archive:
         for path in val.iterdir():
             archive.write(path, f"inside/{path.name}")
     (tmp_path / "list.txt").write_text("\n".join(map(str, sorted(val.iterdir()))))
     for source in ("val.zip", "list.txt"):
-        figures(run("accuracy", tmp_path / source, "--labels", labels, "--url", fast_url, "--json"))
+        figures(run("accuracy", tmp_path / source, "--labels", labels, "--url", fast_grpc, "--json"))
 
 
-def test_csv_labels_with_class_keys(run: Run, fast_url: str, val: Path, labels: Path, tmp_path: Path) -> None:
+def test_csv_labels_with_class_keys(run: Run, fast_grpc: str, val: Path, labels: Path, tmp_path: Path) -> None:
     rows = [line.rsplit(" ", 1) for line in labels.read_text().splitlines()]
     (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{name},n{label}\n" for name, label in rows))
     (tmp_path / "map.json").write_text(json.dumps({f"n{i}": i for i in range(1000)}))
     options = ("--labels", tmp_path / "labels.csv", "--class-map", tmp_path / "map.json")
-    figures(run("accuracy", val, *options, "--url", fast_url, "--json"))
+    figures(run("accuracy", val, *options, "--url", fast_grpc, "--json"))
 
 
-def test_folders_as_labels(run: Run, fast_url: str, tmp_path: Path) -> None:
+def test_folders_as_labels(run: Run, fast_grpc: str, tmp_path: Path) -> None:
     for i in range(12):
         image = f"image {i}".encode()
         label = (fast_class(image) + (i >= 9)) % 1000  # three have the second best for their label
@@ -100,18 +106,18 @@ def test_folders_as_labels(run: Run, fast_url: str, tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(image)
     (tmp_path / "synsets.txt").write_text("".join(f"n{i:08} thing\n" for i in range(1000)))
-    options = ("--labels", "folders", "--class-map", tmp_path / "synsets.txt", "--url", fast_url, "--json")
+    options = ("--labels", "folders", "--class-map", tmp_path / "synsets.txt", "--url", fast_grpc, "--json")
     done = run("accuracy", tmp_path, *options)
     summary = json.loads(done.stdout)
     assert done.returncode == 0
     assert (summary["top1"]["hits"], summary["top5"]["hits"], summary["scored"]) == (9, 12, 12)
-    done = run("accuracy", tmp_path, "--labels", "folders", "--url", fast_url)
+    done = run("accuracy", tmp_path, "--labels", "folders", "--url", fast_grpc)
     assert done.returncode == 2
     assert "name a --class-map" in done.stderr
 
 
-def test_results_say_card_image_and_versions(run: Run, fast_url: str, val: Path, labels: Path, tmp_path: Path) -> None:
-    options = ("accuracy", val, "--labels", labels, "--url", fast_url, "--profile")
+def test_results_say_card_image_and_versions(run: Run, fast_grpc: str, val: Path, labels: Path, tmp_path: Path) -> None:
+    options = ("accuracy", val, "--labels", labels, "--url", fast_grpc, "--profile")
     run(*options, "--outfile", tmp_path / "r.csv")
     run(*options, "--outfile", tmp_path / "r.jsonl")
     rows = list(csv.DictReader((tmp_path / "r.csv").open(newline="")))
@@ -123,7 +129,7 @@ def test_results_say_card_image_and_versions(run: Run, fast_url: str, val: Path,
             assert (row["verdict"], row["error"]) == ("failed", "this image is bad")
             continue
         assert (row["card"], row["xclbin_uuid"], row["version"]) == ("software:7", "0123abcd", "9.9")
-        assert row["server"] == answer["server"] == fast_url
+        assert row["server"] == answer["server"] == fast_grpc
         times = [int(row[f"{name}_ns"]) for name in SEVEN]
         assert times == sorted(times)
         assert float(row["accelerator_s"]) == pytest.approx((times[4] - times[3]) / 1e9)
@@ -139,10 +145,10 @@ DERIVED += ["download_s", "inference_s"]
 
 
 def test_profile_shows_a_table_a_verdict_and_a_trace(
-    run: Run, fast_url: str, val: Path, labels: Path, tmp_path: Path
+    run: Run, fast_grpc: str, val: Path, labels: Path, tmp_path: Path
 ) -> None:
     trace = tmp_path / "run.trace.json"
-    done = run("accuracy", val, "--labels", labels, "--url", fast_url, "--show", "none", "--trace", trace)
+    done = run("accuracy", val, "--labels", labels, "--url", fast_grpc, "--show", "none", "--trace", trace)
     table = done.stdout[done.stdout.index("times, ms") :].splitlines()
     assert table[0].split() == ["times,", "ms", "count", "mean", "std", "min", "25%", "50%", "75%", "max"]
     assert [line.split()[0] for line in table[1:9]] == [column.removesuffix("_s") for column in DERIVED]
