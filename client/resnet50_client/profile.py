@@ -142,10 +142,10 @@ class Profile:
         if run_s <= 0:
             return []
         card_s = max(self._kernel_s.values(), default=models_busy_s.get("resnet50", 0.0))
-        if 0 < self.mean_batch < SMALL_BATCH:
-            card_advice = f"its batches hold {self.mean_batch:.1f} images on average: raise --window to fill them"
-        elif self._is_software:
+        if self._is_software:
             card_advice = "it computes on the CPU: give it more cores, or an Alveo"
+        elif 0 < self.mean_batch < SMALL_BATCH:
+            card_advice = f"its batches hold {self.mean_batch:.1f} images on average: raise --window to fill them"
         else:
             card_advice = "add a card: an instance on another one, or a second server with a second --url"
         stages = [
