@@ -43,6 +43,7 @@ serve: sample ## start the server and keep it up; ARGS="--card xrt:0 --xclbin X 
 
 .PHONY: test
 test: $(VENV)/.tools sample ## set up all and run every test
+	@$(MAKE) -s perf-analyzer || echo "the tests of perf_analyzer will be skipped, for the reason above"
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-xrt
@@ -60,6 +61,10 @@ check: $(VENV)/.tools ## ruff, mypy (strict), layer rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+.PHONY: perf-analyzer
+perf-analyzer: setup ## NVIDIA's load generator, ready to run: build/perf_analyzer/perf_analyzer
+	@deploy/setup-perf-analyzer $(BIN)/python
 
 .PHONY: bench-decode
 bench-decode: $(VENV)/.tools sample ## preprocessing against Pillow, OpenCV and DALI, and classify at saturation

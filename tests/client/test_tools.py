@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from resnet50_pynq.server.process import Server
 
 pytestmark = pytest.mark.server
 
-PERF_ANALYZER = Path(sys.executable).with_name("perf_analyzer")
+PERF_ANALYZER = Path(__file__).resolve().parents[2] / "build" / "perf_analyzer" / "perf_analyzer"
 
 
 def test_perf_data_holds_images_and_answers(
@@ -52,7 +51,7 @@ def works(program: Path) -> bool:
     return program.is_file() and subprocess.run([program, "--version"], capture_output=True).returncode == 0
 
 
-@pytest.mark.skipif(not works(PERF_ANALYZER), reason="perf_analyzer lacks libraries here (libb64, libcudart)")
+@pytest.mark.skipif(not works(PERF_ANALYZER), reason="no perf_analyzer (make perf-analyzer)")
 @pytest.mark.parametrize("model", ["classify", "resnet50"])
 def test_perf_analyzer_takes_them_and_notices_a_wrong_answer(
     run: Run, server: Server, jpegs: list[Path], tmp_path: Path, model: str
