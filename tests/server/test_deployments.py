@@ -58,7 +58,7 @@ def test_the_top5_kernel_declares_top5_alone(sample: Path, tmp_path: Path) -> No
     with Server(deployment.make_repository(tmp_path / "models")) as server:
         server.wait_ready()
         with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
-            for model, outputs in (("resnet50", ["TOP5", "PROVENANCE"]), ("classify", ["TOP5"])):
+            for model, outputs in (("resnet50", ["TOP5", "PROVENANCE"]), ("classify", ["TOP5", "PROVENANCE"])):
                 metadata = client.get_model_metadata(model, as_json=True)
                 assert [output["name"] for output in metadata["outputs"]] == outputs
         top5 = classify(server, [(sample / "images" / name).read_bytes() for name in labels])

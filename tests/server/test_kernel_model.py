@@ -97,6 +97,7 @@ def test_provenance_only_when_asked_for(client: Any, files: Path) -> None:
     assert told[0]["xclbin_uuid"] == read_card_image(files / "card.xclbin").uuid
     assert told[0]["batch"] == 2
     assert told[0]["kernel_us"] > 100
+    assert told[0]["received_ns"] <= told[0]["kernel_start_ns"] < told[0]["kernel_end_ns"] <= time.time_ns()
     assert client.infer("resnet50", tensor(2), outputs=asked[:1]).as_numpy("PROVENANCE") is None
 
 

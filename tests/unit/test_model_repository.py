@@ -10,11 +10,11 @@ from resnet50_pynq import parameters, tensors
 from tritonclient.grpc import model_config_pb2
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
-SPECS = {spec.name: spec for spec in (tensors.IMAGE, tensors.PIXELS, tensors.LOGITS, tensors.TOP5)}
+SPECS = {spec.name: spec for spec in (tensors.IMAGE, tensors.PIXELS, tensors.LOGITS, tensors.TOP5, tensors.PROVENANCE)}
 EXPECTED = {
     "preprocess": (["IMAGE"], ["PIXELS"]),
     "resnet50": (["PIXELS"], []),  # completed from the card image at load
-    "classify": (["IMAGE"], ["LOGITS", "TOP5"]),
+    "classify": (["IMAGE"], ["LOGITS", "TOP5", "PROVENANCE"]),
 }
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..card_image import CardImage
 from ..errors import Resnet50Error
 from ..kernel import BufferSet, Start
-from .job import Job
+from .job import Job, Origin
 
 
 @dataclass
@@ -28,9 +33,13 @@ class Batch:
     parts: list[Part] = field(default_factory=list)
     images: int = 0
     copy_s: float = 0.0
-    filled_s: float = 0.0  # moments on time.monotonic()'s clock
+    begun_s: float = 0.0  # moments on time.monotonic()'s clock
+    filled_s: float = 0.0
     started_s: float = 0.0
     done_s: float = 0.0
+    download_s: float = 0.0
+    read_s: float = 0.0  # the results are in the host's memory
+    epoch_s: float = 0.0  # time.time() at the zero of that clock
     kernel_s: float = 0.0  # on the card, without waiting for the start before
     is_canary: bool = False
     start: Start = field(init=False)  # once it is on the card
@@ -43,6 +52,7 @@ class Batch:
     def take(self, job: Job, first: int) -> int:
         """Copy images of a request, from `first` on, as many as there is room for; how many that was."""
         begin_s = time.monotonic()
+        self.begun_s = self.begun_s or begin_s
         count = min(self.room, len(job) - first)
         images = slice(first, first + count)
         self.buffers.host_pixels[self.images : self.images + count] = job.pixels[images]
@@ -58,8 +68,51 @@ class Batch:
         self.filled_s = time.monotonic()
         self.copy_s += self.filled_s - begin_s
 
+    def read(self) -> NDArray[Any]:
+        """Copy the results out of the card's memory: int32 (n, 1000) or uint32 (n, 5), an array of its own."""
+        self.download_s = time.monotonic()
+        results: NDArray[Any] = self.buffers.read(self.images).copy()
+        self.read_s = time.monotonic()
+        self.epoch_s = time.time() - self.read_s
+        return results
+
+    def origin(self, card: str, image: CardImage, job: Job) -> Origin:
+        """What a request is told of its images here."""
+        kernel_start_s = self.done_s - self.kernel_s
+        return Origin(
+            card=card,
+            kind=_kind(card, image),
+            xclbin_uuid=image.uuid,
+            batch=self.images,
+            queue_us=_us(kernel_start_s - self.copy_s - job.arrived_s),
+            copy_us=_us(self.copy_s),
+            kernel_us=_us(self.kernel_s),
+            received_ns=self._ns(job.arrived_s),
+            upload_start_ns=self._ns(max(self.begun_s, job.arrived_s)),
+            upload_end_ns=self._ns(self.filled_s),
+            kernel_start_ns=self._ns(kernel_start_s),
+            kernel_end_ns=self._ns(self.done_s),
+            download_start_ns=self._ns(self.download_s),
+            download_end_ns=self._ns(self.read_s),
+            version=__version__,
+        )
+
+    def _ns(self, moment_s: float) -> int:
+        return round((self.epoch_s + moment_s) * 1e9)
+
     def fail(self, error: Resnet50Error) -> int:
         """Answer all its requests with an error; how many they are."""
         for part in self.parts:
             part.job.fail(error)
         return len(self.parts)
+
+
+def _kind(card: str, image: CardImage) -> str:
+    kind, _, _ = card.partition(":")
+    if kind == "xrt":
+        return "alveo" if image.target == "hw" else "emulation"
+    return kind
+
+
+def _us(seconds: float) -> int:
+    return max(0, round(seconds * 1e6))

@@ -23,15 +23,23 @@ Answer = Callable[["Job", "Resnet50Error | None"], None]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where and how some images of a request were computed."""
+    """Where, how and when some images of a request were computed; `_ns` are moments: time.time_ns() of the host."""
 
     card: str  # "xrt:0"
-    kind: str  # "alveo" or "software"
+    kind: str  # "alveo", "emulation" (of an Alveo, by XRT), "software" or "timing"
     xclbin_uuid: str
     batch: int  # images in the same start
     queue_us: int  # from the request's arrival in the model to the copy, and from there to the start
     copy_us: int  # Triton's tensors to the card's memory
     kernel_us: int  # start to done
+    received_ns: int  # Triton handed the request over
+    upload_start_ns: int
+    upload_end_ns: int
+    kernel_start_ns: int
+    kernel_end_ns: int
+    download_start_ns: int
+    download_end_ns: int
+    version: str  # of resnet50-pynq
 
     def to_json(self) -> str:
         """As the PROVENANCE output tells it."""

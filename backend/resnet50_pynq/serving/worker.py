@@ -26,7 +26,6 @@ from ..kernel import BufferSet, Kernel
 from .batch import Batch
 from .canary import Canary, Shadow
 from .curve import Curve, measure_curve
-from .job import Origin
 from .lease import Lease
 from .meter import Meter
 
@@ -237,7 +236,7 @@ class CardWorker:
         return True
 
     def _finish(self, batch: Batch) -> None:
-        results = batch.buffers.read(batch.images).copy()
+        results = batch.read()
         if batch.is_canary:
             self._check_canary(results)
         elif self._shadow.wants():
@@ -260,16 +259,8 @@ class CardWorker:
         image = self._kernel.image
         for part in batch.parts:
             job = part.job
-            origin = Origin(
-                card=self.card,
-                kind="software" if image.target == "software" else "alveo",
-                xclbin_uuid=image.uuid,
-                batch=batch.images,
-                queue_us=_us(batch.done_s - batch.kernel_s - batch.copy_s - job.arrived_s),
-                copy_us=_us(batch.copy_s),
-                kernel_us=_us(batch.kernel_s),
-            )
             count = part.images.stop - part.images.start
+            origin = batch.origin(self.card, image, job)
             job.succeed(part.images, results[part.first : part.first + count], origin)
             self._meter.observe_s("total", time.monotonic() - job.arrived_s, card=self.card)
 
@@ -443,7 +434,3 @@ class CardWorker:
 
 def _as_card_error(card: str, error: Exception) -> CardError:
     return error if isinstance(error, CardError) else CardError(f"card '{card}': {type(error).__name__}: {error}")
-
-
-def _us(seconds: float) -> int:
-    return max(0, round(seconds * 1e6))
