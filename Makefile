@@ -66,6 +66,11 @@ check: $(VENV)/.tools ## ruff, mypy (strict), layer rules
 perf-analyzer: setup ## NVIDIA's load generator, ready to run: build/perf_analyzer/perf_analyzer
 	@deploy/setup-perf-analyzer $(BIN)/python
 
+.PHONY: bench-engine
+bench-engine: setup ## the software card's engine against onnxruntime and OpenVINO, and what a second thread brings
+	$(BIN)/python tests/bench/engine/run.py
+	$(BIN)/python tests/bench/engine/scaling.py -o build/bench-scaling.json
+
 .PHONY: bench-decode
 bench-decode: $(VENV)/.tools sample ## preprocessing against Pillow, OpenCV and DALI, and classify at saturation
 	$(BIN)/python tests/bench/decode/speed.py --dali build/bench-decode-venv

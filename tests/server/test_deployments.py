@@ -92,6 +92,18 @@ def test_nothing_is_left_behind(sample: Path, tmp_path: Path) -> None:
     assert set(Path("/tmp").glob("resnet50-*")) <= temporary
 
 
+def test_a_killed_server_leaves_nothing_either(sample: Path, tmp_path: Path) -> None:
+    shm = set(Path("/dev/shm").iterdir())
+    with Server(Deployment.of_sample(sample).make_repository(tmp_path / "models")) as server:
+        server.wait_ready()
+        stubs = psutil.Process(server.process.pid).children(recursive=True)
+        server.kill()
+        assert any(stub.is_running() for stub in stubs)  # Triton does not end them
+    _, alive = psutil.wait_procs(stubs, timeout=10)
+    assert not alive
+    assert set(Path("/dev/shm").iterdir()) <= shm
+
+
 def test_a_repository_without_models_is_refused(tmp_path: Path, sample: Path) -> None:
     shutil.copytree(
         Path(__file__).resolve().parents[2] / "model_repository" / "classify", tmp_path / "source" / "classify"

@@ -66,8 +66,8 @@ class Server:
         self.ports = ports or Ports.free()
         self._scratch = Path(tempfile.mkdtemp(prefix="resnet50-server-"))
         self.log = log or self._scratch / "tritonserver.log"
-        # Ours alone, so that what a killed server leaves in /dev/shm can be told from its neighbours' and removed.
         self._stubs: set[int] = set()
+        # Ours alone, so that what a killed server leaves in /dev/shm can be told from its neighbours' and removed.
         self._shm_prefix = f"resnet50_{os.getpid()}_{self.ports.grpc}_"
         try:
             installation = find_server()
@@ -158,7 +158,7 @@ class Server:
         return "\n".join(errors[:10] or lines[-15:])
 
     def stop(self) -> int:
-        """End the server, waiting for requests in flight; returns its exit code."""
+        """End the server, waiting for requests in flight, and all that it left; returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -166,6 +166,9 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        # A server that was killed leaves the models' processes alive: they are of its process group.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         for region in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
             region.unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)

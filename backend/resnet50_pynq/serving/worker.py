@@ -4,6 +4,8 @@ LOADING ──► READY ◄──► AWAY (another process has the card)
               │  ▲
               ▼  │ known picture right
            RECOVERING ──► QUARANTINED (as many tries as allowed have failed)
+
+Over 400 lines, because every state's work touches the same queues under the same lock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compare the engine with onnxruntime and OpenVINO on this machine: python bench/engine/run.py --help
+"""Compare the engine with onnxruntime and OpenVINO on this machine: python tests/bench/engine/run.py --help
 
 Everybody computes a ResNet-50 of the same topology on the same CPUs, in turns of a fraction of a second; those who are
 not at their turn are stopped. Ratios are medians over turns that lie side by side, so a neighbour on a shared host
@@ -29,7 +29,7 @@ from resnet50_pynq.network import engine
 from resnet50_pynq.network.params import Network
 
 HERE = Path(__file__).resolve().parent
-BUILD = HERE.parent.parent / "build"
+BUILD = HERE.parents[2] / "build"
 VENV = BUILD / "bench-venv"
 MODELS = BUILD / "bench-engine"
 
