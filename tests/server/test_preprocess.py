@@ -186,5 +186,9 @@ def slow_card(repository: Path) -> None:
     text = re.sub(r"^parameters(.|\n)*", "", config.read_text(), flags=re.MULTILINE)
     config.write_text(text + '\noutput { name: "TOP5" data_type: TYPE_INT32 dims: [ 5 ] }\n')
     ensemble = repository / "classify" / "config.pbtxt"
-    text = re.sub(r'output {\s*name: "LOGITS"[^}]*}|output_map {\s*key: "LOGITS"[^}]*}', "", ensemble.read_text())
+    text = re.sub(
+        r'output {\s*name: "(LOGITS|PROVENANCE)"[^}]*}|output_map {\s*key: "(LOGITS|PROVENANCE)"[^}]*}',
+        "",
+        ensemble.read_text(),
+    )
     ensemble.write_text(text)

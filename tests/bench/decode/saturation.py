@@ -47,7 +47,7 @@ def instant_repository(deployment: Deployment, directory: Path) -> Path:
     shutil.rmtree(repository / "resnet50")
     shutil.copytree(HERE / "instant_card", repository / "resnet50", ignore=shutil.ignore_patterns("__pycache__"))
     ensemble = repository / "classify" / "config.pbtxt"
-    blocks = r'output {\s*name: "LOGITS"[^}]*}|output_map {\s*key: "LOGITS"[^}]*}'
+    blocks = r'output {\s*name: "(LOGITS|PROVENANCE)"[^}]*}|output_map {\s*key: "(LOGITS|PROVENANCE)"[^}]*}'
     ensemble.write_text(re.sub(blocks, "", ensemble.read_text()))
     return repository
 
