@@ -8,7 +8,7 @@ from typing import Any
 
 from ..card_image import CardImage
 from ..errors import BadParameter
-from ..network.engine import open_engine
+from ..network.engine import advice, open_engine
 from ..network.params import Network
 from ..ranking import top5
 from .call import KernelCall
@@ -65,6 +65,9 @@ class SoftwareCard(EmulatedCard):
         self._engine_threads = self.threads
         self._engine_name = engine.name
         _log.info("%s: programmed with %s (%s kernel), %s", self.tag, image.path, image.kernel, self.name)
+        how_to_be_faster = advice()
+        if how_to_be_faster:
+            _log.warning("%s: %s", self.tag, how_to_be_faster)
         ranks = image.kernel == "top5"
 
         def compute(call: KernelCall) -> None:
