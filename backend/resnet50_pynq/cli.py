@@ -169,7 +169,7 @@ def build_sample(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Pixels through one card, results to a file."""
-    from .run import run_file
+    from .app.run import run_file
 
     count, elapsed_s = run_file(args.xclbin, args.fcweights, args.card, args.pixels, args.output)
     print(f"{count} images in {elapsed_s:.3f} s on {args.card}: {args.output}")

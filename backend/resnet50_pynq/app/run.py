@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BadPixels
-from .files import write_atomically
-from .kernel import Kernel
-from .weights import load_fc_weights
+from ..errors import BadPixels
+from ..files import write_atomically
+from ..kernel import Kernel
+from ..weights import load_fc_weights
 
 
 def run_file(xclbin: Path, fcweights: Path, card: str, pixels: Path, output: Path) -> tuple[int, float]:
