@@ -20,6 +20,8 @@ from PIL import Image
 from resnet50_pynq.decode import DecodeOptions, decode_image
 from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
+from resnet50_pynq.server.repository import drop_outputs
+from resnet50_pynq.tensors import LOGITS, PROVENANCE
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.server
@@ -185,10 +187,4 @@ def slow_card(repository: Path) -> None:
     config = repository / "resnet50" / "config.pbtxt"
     text = re.sub(r"^parameters(.|\n)*", "", config.read_text(), flags=re.MULTILINE)
     config.write_text(text + '\noutput { name: "TOP5" data_type: TYPE_INT32 dims: [ 5 ] }\n')
-    ensemble = repository / "classify" / "config.pbtxt"
-    text = re.sub(
-        r'output {\s*name: "(LOGITS|PROVENANCE)"[^}]*}|output_map {\s*key: "(LOGITS|PROVENANCE)"[^}]*}',
-        "",
-        ensemble.read_text(),
-    )
-    ensemble.write_text(text)
+    drop_outputs(repository / "classify" / "config.pbtxt", LOGITS.name, PROVENANCE.name)

@@ -59,7 +59,8 @@ def make_repository(
     if labels:
         shutil.copyfile(labels, directory / "resnet50" / LABELS)
     if image.kernel == "top5":
-        _drop_logits(directory / "classify" / "config.pbtxt")
+        # The published kernel ranks on the card and returns no logits.
+        drop_outputs(directory / "classify" / "config.pbtxt", LOGITS.name)
     return directory
 
 
@@ -72,12 +73,13 @@ def _set_parameters(path: Path, values: Mapping[str, str]) -> None:
     path.write_text(text_format.MessageToString(config))
 
 
-def _drop_logits(path: Path) -> None:
-    """The published kernel ranks on the card and returns no logits: the ensemble must not promise them."""
+def drop_outputs(path: Path, *names: str) -> None:
+    """Take outputs out of an ensemble's config.pbtxt that its last step does not have: it must not promise them."""
     config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    kept = [output for output in config.output if output.name != LOGITS.name]
+    kept = [output for output in config.output if output.name not in names]
     del config.output[:]
     config.output.extend(kept)
     for step in config.ensemble_scheduling.step:
-        step.output_map.pop(LOGITS.name, None)
+        for name in names:
+            step.output_map.pop(name, None)
     path.write_text(text_format.MessageToString(config))

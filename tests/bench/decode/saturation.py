@@ -34,6 +34,8 @@ from resnet50_pynq.decode import DecodeOptions, DecodePool
 from resnet50_pynq.kernel import Kernel
 from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
+from resnet50_pynq.server.repository import drop_outputs
+from resnet50_pynq.tensors import LOGITS, PROVENANCE
 from resnet50_pynq.weights import load_fc_weights
 
 HERE = Path(__file__).resolve().parent
@@ -46,9 +48,7 @@ def instant_repository(deployment: Deployment, directory: Path) -> Path:
     repository = dataclasses.replace(deployment, card="xrt:0").make_repository(directory)
     shutil.rmtree(repository / "resnet50")
     shutil.copytree(HERE / "instant_card", repository / "resnet50", ignore=shutil.ignore_patterns("__pycache__"))
-    ensemble = repository / "classify" / "config.pbtxt"
-    blocks = r'output {\s*name: "(LOGITS|PROVENANCE)"[^}]*}|output_map {\s*key: "(LOGITS|PROVENANCE)"[^}]*}'
-    ensemble.write_text(re.sub(blocks, "", ensemble.read_text()))
+    drop_outputs(repository / "classify" / "config.pbtxt", LOGITS.name, PROVENANCE.name)
     return repository
 
 

@@ -1,6 +1,7 @@
 // AVX-512 VBMI: sums by table lookup. Six activations of a pixel (12 bits) choose a table of 64 bytes that holds, for
 // each of the 64 patterns of six weight bits, the sum of the activations whose bit is set. VPERMB looks up 64 output
 // channels at once, 384 multiply-adds. See docs/engine.md for what else was measured.
+// Over 400 lines, because the tiles, their epilogues and the stem must be compiled together to be inlined.
 #include "kernels.h"
 
 #if defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
