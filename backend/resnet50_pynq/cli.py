@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit."""
     # A plain kill ends us as Ctrl-C does: servers are stopped and temporary files removed on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         code = command(args)
@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The options of the command and its subcommands."""
     parser = argparse.ArgumentParser(
         prog="resnet50-pynq",
         description="Serve the Xilinx ResNet50-PYNQ accelerator, or a software card that computes the same bits.",
