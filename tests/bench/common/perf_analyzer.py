@@ -1,0 +1,83 @@
+"""NVIDIA's perf_analyzer, run once for one point of a measurement."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.common.machine import ROOT
+
+PROGRAM = ROOT / "build" / "perf_analyzer" / "perf_analyzer"
+WINDOWS = 3
+LOGITS_BYTES = 4 * 1000  # the largest output of an image, for those that are answered through shared memory
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a load reached, and what it cost the client."""
+
+    images_per_s: float
+    p50_s: float
+    p99_s: float
+    client_cpu_s: float  # of the whole run, with its warm-up
+
+
+def analyze(
+    url: str,
+    model: str,
+    *,
+    protocol: str = "grpc",
+    batch: int = 1,
+    concurrency: int = 1,
+    shared: bool = False,
+    data: Path | None = None,
+    seconds: float = 3.0,
+) -> Point:
+    """Keep so many requests under way for so long.
+
+    Args:
+        url: of the server, for the protocol.
+        model: its name.
+        protocol: "grpc" or "http".
+        batch: images a request.
+        concurrency: requests under way.
+        shared: inputs and outputs in system shared memory.
+        data: input data in perf_analyzer's JSON; random numbers where not given.
+        seconds: of measurement; a warm-up of under a second comes before.
+
+    Raises:
+        SystemExit: perf_analyzer is not there, or failed; with its message.
+    """
+    if not PROGRAM.is_file():
+        raise SystemExit("no perf_analyzer: run 'make perf-analyzer'")
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "point.csv"
+        command = [PROGRAM, "-m", model, "-i", protocol, "-u", url, "-b", batch, "-f", table]
+        command += ["--concurrency-range", concurrency, *(["--async"] if concurrency > 1 else ["--sync"])]
+        # Windows of equal length, all of them measured: no deviation is too large.
+        command += ["-p", round(1000 * seconds / WINDOWS), "-r", WINDOWS, "-s", 999]
+        if shared:
+            command += ["--shared-memory", "system", "--output-shared-memory-size", batch * LOGITS_BYTES]
+        if data:
+            command += ["--input-data", data]
+        before_s = children_cpu_s()
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        if done.returncode or not table.is_file():
+            raise SystemExit(f"perf_analyzer failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+        row = next(csv.DictReader(table.open()))
+        return Point(
+            images_per_s=float(row["Inferences/Second"]),
+            p50_s=float(row["p50 latency"]) / 1e6,
+            p99_s=float(row["p99 latency"]) / 1e6,
+            client_cpu_s=children_cpu_s() - before_s,
+        )
+
+
+def children_cpu_s() -> float:
+    """Processor time of the processes that we started and that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
