@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -109,14 +110,36 @@ def build_parser() -> argparse.ArgumentParser:
     c = add("serve", serve, "start tritonserver with the models on a card")
     _add_deployment(c, required=False)
     c.add_argument("--sample", type=Path, metavar="DIRECTORY", help="serve the sample built there (instead of files)")
+    c.add_argument(
+        "--as-is",
+        metavar="REPOSITORY",
+        help="serve this model repository unchanged (instead of files): a folder, or a URL that tritonserver reads, s3://...",
+    )
     c.add_argument("--labels", type=Path, help="class names, one a line, for the classification extension")
     c.add_argument("--repository", type=Path, help="the models (default: this project's model_repository/)")
+    c.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="MODEL.NAME=VALUE",
+        help="a parameter of a model, such as resnet50.threads=4; may be repeated",
+    )
     c.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     c.add_argument("--http-port", type=int, default=8000)
     c.add_argument("--grpc-port", type=int, default=8001)
     c.add_argument("--metrics-port", type=int, default=8002)
     c.add_argument("--free-ports", action="store_true", help="listen on ports that are free instead")
-    c.add_argument("--log", type=Path, help="where tritonserver's output goes (default: shown when it fails)")
+    c.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="=--FLAG",
+        help="an option of tritonserver, such as --option=--grpc-use-ssl=true; may be repeated",
+    )
+    c.add_argument(
+        "--log", type=Path, help="where tritonserver's output goes, - shows it (default: shown when it fails)"
+    )
     c.add_argument(
         "run",
         nargs="*",
@@ -130,6 +153,15 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
+
+
+def _setting(text: str) -> tuple[str, str, str]:
+    """Model, name and value of MODEL.NAME=VALUE."""
+    path, equals, value = text.partition("=")
+    model, dot, name = path.partition(".")
+    if not (model and dot and name and equals):
+        raise argparse.ArgumentTypeError(f"'{text}' is not MODEL.NAME=VALUE, such as resnet50.threads=4")
+    return model, name, value
 
 
 def _add_deployment(parser: argparse.ArgumentParser, required: bool) -> None:
@@ -211,14 +243,28 @@ def serve(args: argparse.Namespace) -> int:
     ports = Ports(args.host, args.http_port, args.grpc_port, args.metrics_port)
     if args.free_ports:
         ports = Ports.free(args.host)
-    if args.sample:
-        deployment = Deployment.of_sample(args.sample, args.card)
+    parameters: dict[str, dict[str, str]] = {}
+    for model, name, value in args.set:
+        parameters.setdefault(model, {})[name] = value
+    models: Deployment | str
+    if args.as_is:
+        if args.sample or args.xclbin or args.fcweights or parameters:
+            print(
+                "resnet50-pynq serve: --as-is REPOSITORY has its files and parameters: give no others", file=sys.stderr
+            )
+            return 2
+        models = args.as_is
+    elif args.sample:
+        models = replace(Deployment.of_sample(args.sample, args.card), parameters=parameters)
     elif args.xclbin and args.fcweights:
-        deployment = Deployment(args.xclbin, args.fcweights, args.labels, args.card)
+        models = Deployment(args.xclbin, args.fcweights, args.labels, args.card, parameters)
     else:
-        print("resnet50-pynq serve: give --sample DIRECTORY, or both --xclbin and --fcweights", file=sys.stderr)
+        print(
+            "resnet50-pynq serve: give --sample DIRECTORY, or both --xclbin and --fcweights, or --as-is REPOSITORY",
+            file=sys.stderr,
+        )
         return 2
-    return serve_until_done(deployment, args.repository, ports, args.log, args.run)
+    return serve_until_done(models, args.repository, ports, args.log, args.run, args.option)
 
 
 if __name__ == "__main__":

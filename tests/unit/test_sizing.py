@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
+from resnet50_pynq.network.engine import usable_cpus
 from resnet50_pynq.server.sizing import decode_workers, size_decoding
 
 CONFIG = Path(__file__).resolve().parents[2] / "model_repository" / "preprocess" / "config.pbtxt"
@@ -30,7 +30,7 @@ def test_a_stated_number_stands(tmp_path: Path, stated: str, kept: bool) -> None
     size_decoding(tmp_path, "xrt:0")
     workers = re.search(r'key: "workers"\s+value {\s+string_value: "(\d+)"', path.read_text())
     assert workers
-    assert workers[1] == ("7" if kept else str(max(2, len(os.sched_getaffinity(0)))))
+    assert workers[1] == ("7" if kept else str(max(2, usable_cpus())))
 
 
 def test_a_repository_without_preprocess_is_left_alone(tmp_path: Path) -> None:

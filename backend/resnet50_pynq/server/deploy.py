@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ServerNotFound
@@ -25,6 +25,7 @@ class Deployment:
     fcweights: Path
     labels: Path | None = None
     card: str = "software:0"
+    parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of the models, beside the above
 
     @classmethod
     def of_sample(cls, directory: Path, card: str = "software:0") -> Deployment:
@@ -39,25 +40,39 @@ class Deployment:
             self.xclbin,
             self.fcweights,
             self.labels,
-            {"resnet50": {"card": self.card}},
+            {**self.parameters, "resnet50": {"card": self.card, **self.parameters.get("resnet50", {})}},
         )
         size_decoding(repository, self.card)
         return repository
 
 
 def serve_until_done(
-    deployment: Deployment, source: Path | None, ports: Ports, log: Path | None, program: Sequence[str] = ()
+    models: Deployment | str,
+    source: Path | None,
+    ports: Ports,
+    log: Path | None,
+    program: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> int:
     """Serve; with a program, run it meanwhile and return its exit code; without, serve until interrupted.
 
     A server that lost a model's process is started again: see `Server.lost_stub`.
+
+    Args:
+        models: a deployment, or a complete model repository: a folder, or a URL that tritonserver reads.
+        source: the models of a deployment; the project's where not given.
+        ports: where to listen.
+        log: as in `Server`.
+        program: what to run, with {grpc}, {http} and {metrics} for the addresses.
+        options: more options of tritonserver.
     """
     with tempfile.TemporaryDirectory(prefix="resnet50-repository-") as scratch:
-        repository = deployment.make_repository(Path(scratch) / "models", source)
+        repository = models if isinstance(models, str) else models.make_repository(Path(scratch) / "models", source)
         while True:
             start = time.monotonic()
-            print(f"starting tritonserver on {deployment.card} ...", flush=True)
-            with Server(repository, ports, log) as server:
+            what = models if isinstance(models, str) else models.card
+            print(f"starting tritonserver on {what} ...", flush=True)
+            with Server(repository, ports, log, options) as server:
                 server.wait_ready()
                 print(f"ready in {time.monotonic() - start:.1f} s", flush=True)
                 if program:

@@ -24,6 +24,7 @@ from ..serving.lease import SERVER_ENVIRONMENT as RUNTIME
 from .installation import find_server
 
 STOP_TIMEOUT_S = 30.0
+SHOWN = Path("-")  # as a log: the server writes to our own output
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -51,9 +52,9 @@ class Server:
     """A running tritonserver; a context manager that ends it, whatever happens.
 
     Args:
-        repository: a model repository that is ready to serve.
+        repository: a model repository that is ready to serve: a folder, or a URL that tritonserver reads.
         ports: where to listen.
-        log: where the server's output goes; a temporary file where not given.
+        log: where the server's output goes; `SHOWN` is our own output, None a temporary file.
         options: more options of tritonserver.
 
     Raises:
@@ -61,7 +62,11 @@ class Server:
     """
 
     def __init__(
-        self, repository: Path, ports: Ports | None = None, log: Path | None = None, options: Sequence[str] = ()
+        self,
+        repository: Path | str,
+        ports: Ports | None = None,
+        log: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.ports = ports or Ports.free()
         self._scratch = Path(tempfile.mkdtemp(prefix="resnet50-server-"))
@@ -75,7 +80,7 @@ class Server:
             backends = installation.make_backend_directory(self._scratch / "backends")
             if backends:
                 command.append(f"--backend-directory={backends}")
-            with self.log.open("wb") as output:
+            with contextlib.nullcontext() if self.log == SHOWN else self.log.open("wb") as output:
                 self.process = subprocess.Popen(
                     [*command, *options],
                     env={
@@ -94,7 +99,7 @@ class Server:
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
 
-    def _options(self, repository: Path) -> list[str]:
+    def _options(self, repository: Path | str) -> list[str]:
         p = self.ports
         return [
             f"--model-repository={repository}",
@@ -153,6 +158,8 @@ class Server:
 
     def log_errors(self) -> str:
         """What the log says went wrong: its error lines, or its end where it has none."""
+        if self.log == SHOWN:
+            return "its output is above"
         lines = self.log.read_text(errors="replace").splitlines()
         errors = [line for line in lines if line.startswith("E") or "Error" in line or "error:" in line]
         return "\n".join(errors[:10] or lines[-15:])
