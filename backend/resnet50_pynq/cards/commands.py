@@ -76,22 +76,17 @@ class StartHandle:
 
 
 class CommandQueue:
-    """Runs calls one after the other in a thread of its own, and knows which buffers they use.
+    """Starts in the order of their coming, and the buffers that they use; a subclass says what becomes of them.
 
     A buffer is in use from the start that names it until the host has *seen* that start, or a later one, done: reading
     a result before is a mistake even if the card happens to have finished, and is then found every time.
     """
 
-    def __init__(self, card: str, execute: Callable[[KernelCall], None]) -> None:
+    def __init__(self, card: str) -> None:
         self._card = card
-        self._execute = execute
-        self._queue: queue.SimpleQueue[tuple[KernelCall, StartHandle] | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._submitted = self._finished = self._seen = 0  # sequence numbers; the queue keeps them in order
-        self._abandoned = False
         self._last_use: dict[int, int] = {}  # BO -> the last start that names it
-        self._worker = threading.Thread(target=self._work, name=card, daemon=True)
-        self._worker.start()
 
     @property
     def idle(self) -> bool:
@@ -104,8 +99,11 @@ class CommandQueue:
             self._submitted += 1
             handle = StartHandle(self, self._submitted)
             self._last_use.update(dict.fromkeys(call.buffers, self._submitted))
-            self._queue.put((call, handle))
+            self._put(call, handle)
         return handle
+
+    def _put(self, call: KernelCall, handle: StartHandle) -> None:
+        raise NotImplementedError
 
     def see(self, sequence: int, timeout_s: float | None) -> bool:
         """Wait until a start has finished, and note that the host has seen it. False where the time ran out."""
@@ -128,6 +126,32 @@ class CommandQueue:
             return True
 
     def stop(self, timeout_s: float) -> None:
+        """End after the starts that are queued, or leave them behind where they take longer."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """End; the starts that have not begun fail."""
+        raise NotImplementedError
+
+    def _reset_error(self) -> CardError:
+        return CardError(f"{self._card}: the card was reset before this start")
+
+
+class ComputingQueue(CommandQueue):
+    """Runs the calls one after the other in a thread of its own."""
+
+    def __init__(self, card: str, execute: Callable[[KernelCall], None]) -> None:
+        super().__init__(card)
+        self._execute = execute
+        self._queue: queue.SimpleQueue[tuple[KernelCall, StartHandle] | None] = queue.SimpleQueue()
+        self._abandoned = False
+        self._worker = threading.Thread(target=self._work, name=card, daemon=True)
+        self._worker.start()
+
+    def _put(self, call: KernelCall, handle: StartHandle) -> None:
+        self._queue.put((call, handle))
+
+    def stop(self, timeout_s: float) -> None:
         """End the thread after the calls that are queued, or leave it behind where they take longer."""
         self._queue.put(None)
         self._worker.join(timeout_s)
@@ -142,7 +166,7 @@ class CommandQueue:
             call, handle = command
             try:
                 if self._abandoned:
-                    raise CardError(f"{self._card}: the card was reset before this start")
+                    raise self._reset_error()
                 self._execute(call)
             except Resnet50Error as error:
                 handle.error = error

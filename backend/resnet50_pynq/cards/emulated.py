@@ -19,7 +19,7 @@ from ..card_image import CardImage, read_card_image
 from ..errors import CardRule
 from .bank import EmulatedBank
 from .call import KernelCall, KernelPorts
-from .commands import CommandQueue, ExecBuffer, StartHandle
+from .commands import CommandQueue, ComputingQueue, ExecBuffer, StartHandle
 from .memory import DeviceMemory
 from .power import PowerModel
 
@@ -52,9 +52,9 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         self.timestamp: str | None = None
         self._programmed: Programmed | None = None
         self._contexts: set[str] = set()
-        self._commands = CommandQueue(tag, self._execute)
         self._register_start: StartHandle | None = None
         self._power = PowerModel()
+        self._commands = self._queue()
         self._lock = threading.RLock()
         atexit.register(self._shut_down)
 
@@ -62,6 +62,10 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         """End the threads, and drop what computes, while the interpreter is still whole."""
         self._commands.stop(_EXIT_S)
         self._programmed = None
+
+    def _queue(self) -> CommandQueue:
+        """What takes the starts."""
+        return ComputingQueue(self.tag, self._execute)
 
     def _load(self, image: CardImage) -> Compute:
         """What computes with this image. Called while nothing runs; what it returns runs in the card's own thread.
@@ -131,7 +135,7 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         """
         with self._lock:
             self._commands.abandon()
-            self._commands = CommandQueue(self.tag, self._execute)
+            self._commands = self._queue()
             self._programmed = self._register_start = None
             self._contexts.clear()
 

@@ -60,6 +60,12 @@ class PowerModel:
                 self._running = None
                 self._forget()
 
+    def add(self, begin_s: float, end_s: float, images: int) -> None:
+        """A start of so many images from one moment to another, which may be yet to come."""
+        with self._lock:
+            self._forget()
+            self._starts.append((begin_s, end_s, flow(images)))
+
     def utilisation(self) -> float:
         """The average flow over the last second, 0..1."""
         with self._lock:
@@ -67,7 +73,7 @@ class PowerModel:
             now = self._clock()
             since = max(now - WINDOW_S, self._created_s)
             starts = [*self._starts, *([(self._running[0], now, self._running[1])] if self._running else [])]
-            busy = sum((end - max(begin, since)) * share for begin, end, share in starts)
+            busy = sum(max(0.0, min(end, now) - max(begin, since)) * share for begin, end, share in starts)
             return busy / (now - since) if now > since else 0.0
 
     def board_w(self) -> float:

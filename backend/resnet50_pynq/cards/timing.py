@@ -1,17 +1,109 @@
 """The timing card: takes as long as the published accelerator on an Alveo U250, and computes nothing.
 
 For finding out what the host, the network and the server around a card can carry, without a card: the CPU stays free,
-as with an Alveo. Its results are zeros.
+as with an Alveo. Its results are zeros. A start ends on the clock, without a thread of the card's own to wake up: the
+host learns of it by a timer in the thread that waits, as it learns of an Alveo's by an interrupt.
 """
 
 from __future__ import annotations
 
+import ctypes
+import threading
 import time
+from collections import deque
+from dataclasses import dataclass
 
 from ..card_image import CardImage
 from .call import KernelCall
+from .commands import CommandQueue, StartHandle
 from .emulated import Compute, EmulatedCard
-from .power import IMAGE_S, START_S
+from .power import IMAGE_S, START_S, PowerModel
+
+_PR_SET_TIMERSLACK = 29
+_SLACK_NS = 1  # instead of Linux's 50 us
+
+_thread = threading.local()
+
+
+@dataclass
+class _Timed:
+    call: KernelCall
+    handle: StartHandle
+    end_s: float
+
+
+class TimedQueue(CommandQueue):
+    """Starts that end when the card's time has passed; one begins where the one before it ends."""
+
+    def __init__(self, card: str, power: PowerModel) -> None:
+        super().__init__(card)
+        self._power = power
+        self._pending: deque[_Timed] = deque()
+        self._free_s = 0.0  # when the last start ends
+
+    def _put(self, call: KernelCall, handle: StartHandle) -> None:
+        images = len(call.pixels)
+        begin_s = max(time.monotonic(), self._free_s)
+        self._free_s = begin_s + START_S + IMAGE_S * images
+        self._pending.append(_Timed(call, handle, self._free_s))
+        self._power.add(begin_s, self._free_s, images)
+
+    @property
+    def idle(self) -> bool:
+        """Whether every start has finished."""
+        with self._changed:
+            self._finish_what_is_due()
+            return super().idle
+
+    def see(self, sequence: int, timeout_s: float | None) -> bool:
+        """Wait until a start has finished, and note that the host has seen it. False where the time ran out."""
+        _wake_in_time()
+        limit_s = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._changed:
+            while self._finish_what_is_due() < sequence:
+                due_s = self._pending[sequence - self._finished - 1].end_s
+                left_s = min(due_s, due_s if limit_s is None else limit_s) - time.monotonic()
+                if left_s <= 0 and limit_s is not None and limit_s < due_s:
+                    return False
+                self._changed.wait(max(0.0, left_s))
+            self._seen = max(self._seen, sequence)
+            return True
+
+    def release(self, bo: int) -> bool:
+        """Forget a buffer that is to be freed; False where a start that names it has not finished."""
+        with self._changed:
+            self._finish_what_is_due()
+            return super().release(bo)
+
+    def _finish_what_is_due(self) -> int:
+        """The last start that has finished."""
+        while self._pending and self._pending[0].end_s <= time.monotonic():
+            _compute(self._pending.popleft().call)
+            self._finished += 1
+        return self._finished
+
+    def stop(self, timeout_s: float) -> None:
+        """Nothing: there is no thread to end."""
+
+    def abandon(self) -> None:
+        """Fail the starts that have not finished."""
+        with self._changed:
+            for start in self._pending:
+                start.handle.error = self._reset_error()
+            self._pending.clear()
+            self._finished = self._submitted
+            self._changed.notify_all()
+
+
+def _compute(call: KernelCall) -> None:
+    call.out[:] = 0
+
+
+def _wake_in_time() -> None:
+    """Let this thread's timers end when they are due: Linux may round them up, to wake a CPU up less often."""
+    if not getattr(_thread, "is_prompt", False):
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, _SLACK_NS, 0, 0, 0)
+        _thread.is_prompt = True
 
 
 class TimingCard(EmulatedCard):
@@ -19,12 +111,11 @@ class TimingCard(EmulatedCard):
 
     name = "timing card, computes nothing"
 
-    def _load(self, image: CardImage) -> Compute:  # noqa: ARG002
-        return self._pass_time
+    def _queue(self) -> CommandQueue:
+        return TimedQueue(self.tag, self._power)
 
-    def _pass_time(self, call: KernelCall) -> None:
-        time.sleep(START_S + IMAGE_S * len(call.pixels))
-        call.out[:] = 0
+    def _load(self, image: CardImage) -> Compute:  # noqa: ARG002
+        return _compute
 
 
 _cards: dict[int, TimingCard] = {}

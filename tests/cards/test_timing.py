@@ -1,0 +1,58 @@
+"""The timing card takes the published time, and obeys the rules of the hardware meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import Case
+from resnet50_pynq.cards.power import IMAGE_S, START_S
+from resnet50_pynq.errors import CardError, CardRule
+from resnet50_pynq.kernel import Kernel
+
+
+@pytest.fixture
+def kernel(software_cases: dict[str, Case]) -> Iterator[Kernel]:
+    case = software_cases["logits"]
+    with Kernel(case.xclbin, case.weights, "timing:7", max_batch=100, buffer_sets=3) as kernel:
+        yield kernel
+
+
+def test_starts_follow_each_other_without_a_gap(kernel: Kernel) -> None:
+    begin_s = time.monotonic()
+    starts = [kernel.start(buffers, 20) for buffers in kernel.buffers]
+    queued_s = time.monotonic() - begin_s
+    for start in starts:
+        kernel.wait(start, 10)
+    took_s = time.monotonic() - begin_s
+    card_s = 3 * (START_S + 20 * IMAGE_S)
+    assert queued_s < card_s
+    assert card_s <= took_s < card_s + 0.2  # never early; late only as this machine is
+    assert not kernel.buffers[0].read(20).any()
+
+
+def test_a_start_is_not_done_early(kernel: Kernel) -> None:
+    start = kernel.start(kernel.buffers[0], 100)
+    assert not kernel.is_done(start, 0)
+    assert not kernel.is_done(start, 1e-3)
+    with pytest.raises(CardRule, match="seen done"):
+        kernel.buffers[0].read(100)
+    assert kernel.is_done(start, None)
+
+
+def test_a_reset_fails_what_runs(kernel: Kernel) -> None:
+    card: Any = kernel.device
+    start = kernel.start(kernel.buffers[0], 100)
+    kernel.reset_card()
+    with pytest.raises(CardError, match="reset"):
+        start.handle.wait()
+    assert card._commands.idle
+
+
+def test_power_follows_the_starts(kernel: Kernel) -> None:
+    idle_w = kernel.device._power.board_w()
+    kernel.run(np.zeros((100, 224, 224, 3), np.uint8))
+    assert kernel.device._power.board_w() > idle_w
