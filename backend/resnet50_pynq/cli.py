@@ -115,6 +115,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="REPOSITORY",
         help="serve this model repository unchanged (instead of files): a folder, or a URL that tritonserver reads, s3://...",
     )
+    c.add_argument(
+        "--preset",
+        choices=("latency", "throughput", "auto"),
+        help="batches of 1 and 4 decoding threads, of 100 and 16, or what keeps --latency-target-ms on this card",
+    )
+    c.add_argument(
+        "--latency-target-ms", type=_above_0, metavar="MS", help="for --preset auto, without decoding (default: 50)"
+    )
     c.add_argument("--labels", type=Path, help="class names, one a line, for the classification extension")
     c.add_argument("--repository", type=Path, help="the models (default: this project's model_repository/)")
     c.add_argument(
@@ -153,6 +161,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
+
+
+def _above_0(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return number
 
 
 def _setting(text: str) -> tuple[str, str, str]:
@@ -238,7 +256,9 @@ def doctor(args: argparse.Namespace) -> int:
 def serve(args: argparse.Namespace) -> int:
     """Run the server until Ctrl-C, or for as long as the given program runs."""
     from .server.deploy import Deployment, serve_until_done
+    from .server.presets import AUTO, LATENCY_TARGET_MS
     from .server.process import Ports
+    from .server.tuning import tune
 
     ports = Ports(args.host, args.http_port, args.grpc_port, args.metrics_port)
     if args.free_ports:
@@ -248,9 +268,10 @@ def serve(args: argparse.Namespace) -> int:
         parameters.setdefault(model, {})[name] = value
     models: Deployment | str
     if args.as_is:
-        if args.sample or args.xclbin or args.fcweights or parameters:
+        if args.sample or args.xclbin or args.fcweights or parameters or args.preset:
             print(
-                "resnet50-pynq serve: --as-is REPOSITORY has its files and parameters: give no others", file=sys.stderr
+                "resnet50-pynq serve: --as-is REPOSITORY has its files and parameters: give no others and no preset",
+                file=sys.stderr,
             )
             return 2
         models = args.as_is
@@ -264,6 +285,17 @@ def serve(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
+    if args.latency_target_ms and args.preset != AUTO:
+        print("resnet50-pynq serve: --latency-target-ms is for --preset auto", file=sys.stderr)
+        return 2
+    if isinstance(models, Deployment) and args.preset == AUTO:
+        target_ms = args.latency_target_ms or LATENCY_TARGET_MS
+        print(f"preset auto: measuring {models.card} for a latency of {target_ms:g} ms ...", flush=True)
+        tuned = tune(models.xclbin, models.fcweights, models.card, target_ms / 1e3)
+        print(tuned)
+        models = replace(models, batching=tuned.batching)
+    elif isinstance(models, Deployment):
+        models = replace(models, preset=args.preset)
     return serve_until_done(models, args.repository, ports, args.log, args.run, args.option)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ServerNotFound
+from .presets import Batching, describe, set_batching
 from .process import Ports, Server
 from .repository import default_repository, make_repository
 from .sizing import size_decoding
@@ -26,6 +27,8 @@ class Deployment:
     labels: Path | None = None
     card: str = "software:0"
     parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of the models, beside the above
+    preset: str | None = None  # one of presets.READY
+    batching: Batching | None = None  # instead of the preset's or the models' own
 
     @classmethod
     def of_sample(cls, directory: Path, card: str = "software:0") -> Deployment:
@@ -41,7 +44,10 @@ class Deployment:
             self.fcweights,
             self.labels,
             {**self.parameters, "resnet50": {"card": self.card, **self.parameters.get("resnet50", {})}},
+            self.preset,
         )
+        if self.batching:
+            set_batching(repository, self.batching)
         size_decoding(repository, self.card)
         return repository
 
@@ -68,6 +74,8 @@ def serve_until_done(
     """
     with tempfile.TemporaryDirectory(prefix="resnet50-repository-") as scratch:
         repository = models if isinstance(models, str) else models.make_repository(Path(scratch) / "models", source)
+        if isinstance(models, Deployment):
+            print(describe(Path(repository)))
         while True:
             start = time.monotonic()
             what = models if isinstance(models, str) else models.card

@@ -12,17 +12,19 @@ from tritonclient.grpc import model_config_pb2
 from ..card_image import read_card_image
 from ..errors import BadParameter, ServerNotFound
 from ..tensors import LOGITS
+from .presets import take_preset
 
 LABELS = "labels.txt"
 
 
 def default_repository() -> Path:
-    """The project's `model_repository/`, beside the package or in the working directory."""
-    beside = Path(__file__).resolve().parents[3] / "model_repository"
-    for candidate in (beside, Path.cwd() / "model_repository"):
+    """The project's `model_repository/`: in the checkout, in the installed package or in the working directory."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package.parents[1], package, Path.cwd()):
+        candidate = folder / "model_repository"
         if (candidate / "resnet50" / "config.pbtxt").is_file():
             return candidate
-    raise ServerNotFound("no model_repository/ beside the package or in the working directory: name it by --repository")
+    raise ServerNotFound("no model_repository/ in the package or the working directory: name one by --repository")
 
 
 def make_repository(
@@ -32,6 +34,7 @@ def make_repository(
     fcweights: Path,
     labels: Path | None = None,
     parameters: Mapping[str, Mapping[str, str]] | None = None,
+    preset: str | None = None,
 ) -> Path:
     """Copy the models of `source` into `directory` (must not exist) and set their parameters.
 
@@ -42,16 +45,21 @@ def make_repository(
         fcweights: the FC weights file.
         labels: class names, one a line.
         parameters: per model, parameters to set: {"resnet50": {"card": "xrt:0"}}.
+        preset: one of `presets.READY`.
 
     Raises:
         BadCardImage: `xclbin` cannot be used.
-        BadParameter: a file is missing, or a model does not exist.
+        BadParameter: a file is missing, or a model or preset does not exist.
     """
     image = read_card_image(xclbin)
     for path in (fcweights, *([labels] if labels else [])):
         if not path.is_file():
             raise BadParameter(f"{path} is not a file")
     shutil.copytree(source, directory, ignore=shutil.ignore_patterns("__pycache__"))
+    if preset:
+        take_preset(directory, preset)
+    for unused in directory.glob("*/configs"):  # they do not know this deployment's files
+        shutil.rmtree(unused)
     files = {"xclbin": str(xclbin.resolve()), "fcweights": str(fcweights.resolve())}
     _set_parameters(directory / "resnet50" / "config.pbtxt", files)
     for model, values in (parameters or {}).items():

@@ -37,15 +37,16 @@ def measure_curve(kernel: Kernel) -> Curve:
     """Time starts of one image and of several; warms the card up, too."""
     images = min(_BATCH, kernel.max_batch)
     kernel.buffers[0].load(np.zeros((images, *kernel.buffers[0].host_pixels.shape[1:]), np.uint8))
-    first_s = min(_time(kernel, 1) for _ in range(2))
+    first_s = min(time_start(kernel, 1) for _ in range(2))
     if first_s > _LONG_S or images == 1:
         return Curve(0.0, first_s)
-    several_s = _time(kernel, images)
+    several_s = time_start(kernel, images)
     image_s = max(0.0, (several_s - first_s) / (images - 1))
     return Curve(max(0.0, first_s - image_s), image_s)
 
 
-def _time(kernel: Kernel, images: int) -> float:
+def time_start(kernel: Kernel, images: int) -> float:
+    """Seconds of one start on what is in the card's memory."""
     begin_s = time.monotonic()
     kernel.wait(kernel.start(kernel.buffers[0], images), kernel.timeout_s)
     return time.monotonic() - begin_s
