@@ -25,6 +25,10 @@ $(VENV)/.tools: $(VENV)/.packages pyproject.toml
 	$(BIN)/python -m pip install -q --group dev
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.packages pyproject.toml
+	$(BIN)/python -m pip install -q --group docs
+	@touch $@
+
 .PHONY: setup
 setup: $(VENV)/.packages ## the virtual environment with both packages
 
@@ -61,6 +65,20 @@ check: $(VENV)/.tools ## ruff, mypy (strict), layer rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+.PHONY: docs
+docs: $(VENV)/.docs ## the documentation as a site, build/site/index.html; `mkdocs serve` shows it with search
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "build/site/index.html"
+
+.PHONY: notebook
+notebook: sample ## notebooks/ in JupyterLab: pictures with their names, rate and power drawn live
+	$(BIN)/python -m pip install -q -e "backend[server,notebook]"
+	$(BIN)/jupyter lab $(ARGS) notebooks/resnet50_pynq.ipynb
+
+.PHONY: wheels
+wheels: setup ## a wheel of each package, in build/wheels
+	$(BIN)/python -m pip wheel -q --no-deps -w build/wheels ./backend ./client
+	@ls build/wheels/*.whl
 
 .PHONY: perf-analyzer
 perf-analyzer: setup ## NVIDIA's load generator, ready to run: build/perf_analyzer/perf_analyzer

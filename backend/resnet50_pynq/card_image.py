@@ -2,6 +2,7 @@
 
 A software card image is an xclbin like that of a real card, for the same platform and with the same kernel signature,
 so that PYNQ reads it as it reads any other. Three things differ:
+
 - BITSTREAM holds the network's parameters (`Network.to_bytes()`) instead of an FPGA configuration;
 - the marker: the kernel's core in EMBEDDED_METADATA has target="software" (Vitis writes "bitstream", "hw_em", "csim");
 - the header's mode is SW_EMU, so that nothing takes the file for an FPGA's.

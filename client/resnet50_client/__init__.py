@@ -1,10 +1,10 @@
 """Client of a Triton server that runs resnet50-pynq.
 
-from resnet50_client import Client
+    from resnet50_client import Client
 
-with Client("localhost:8001") as client:
-    for prediction in client.classify(["cat.jpg", "dog.jpg"]):
-        print(prediction.source, prediction.error or prediction.top[0].name)
+    with Client("localhost:8001") as client:
+        for prediction in client.classify(["cat.jpg", "dog.jpg"]):
+            print(prediction.source, prediction.error or prediction.top[0].name)
 """
 
 from resnet50_client.blocking import Client
