@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from bench.common.machine import ROOT
 PROGRAM = ROOT / "build" / "perf_analyzer" / "perf_analyzer"
 WINDOWS = 3
 LOGITS_BYTES = 4 * 1000  # the largest output of an image, for those that are answered through shared memory
+_INTERRUPTED_S = 15.0  # how long an interrupted one may take to end; killed, it would leave its shared memory
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Point:
     p50_s: float
     p99_s: float
     client_cpu_s: float  # of the whole run, with its warm-up
+    mean_s: float = 0.0
 
 
 def analyze(
@@ -61,19 +65,28 @@ def analyze(
         # Windows of equal length, all of them measured: no deviation is too large.
         command += ["-p", round(1000 * seconds / WINDOWS), "-r", WINDOWS, "-s", 999]
         if shared:
-            command += ["--shared-memory", "system", "--output-shared-memory-size", batch * LOGITS_BYTES]
+            command += ["--shared-memory", "system", "--output-shared-memory-size", LOGITS_BYTES]
         if data:
             command += ["--input-data", data]
         before_s = children_cpu_s()
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-        if done.returncode or not table.is_file():
-            raise SystemExit(f"perf_analyzer failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+        run = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            output, _ = run.communicate()
+        except BaseException:
+            run.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(_INTERRUPTED_S)
+            run.kill()
+            raise
+        if run.returncode or not table.is_file():
+            raise SystemExit(f"perf_analyzer failed: {output[-1000:]}")
         row = next(csv.DictReader(table.open()))
         return Point(
             images_per_s=float(row["Inferences/Second"]),
             p50_s=float(row["p50 latency"]) / 1e6,
             p99_s=float(row["p99 latency"]) / 1e6,
             client_cpu_s=children_cpu_s() - before_s,
+            mean_s=float(row["Avg latency"]) / 1e6,
         )
 
 
