@@ -128,12 +128,19 @@ class Connection:
             metadata: dict[str, Any] = await self._query(self._client.get_model_metadata, model)
             return metadata
         except RequestRefused as error:
-            index: Any = await self._query(self._client.get_model_repository_index)
-            entries = index.get("models", []) if isinstance(index, dict) else index
-            ready = sorted({entry["name"] for entry in entries if entry.get("state") == "READY"})
             raise ModelMismatch(
-                f"no model '{model}' on {self.endpoint}: {error} (ready models: {', '.join(ready) or 'none'})"
+                f"no model '{model}' on {self.endpoint}: {error}{await self._ready_models()}"
             ) from error
+
+    async def _ready_models(self) -> str:
+        """The models that could be asked for instead, as a remark; nothing where the server does not tell anyone."""
+        try:
+            index: Any = await self._query(self._client.get_model_repository_index)
+        except RequestRefused:
+            return ""
+        entries = index.get("models", []) if isinstance(index, dict) else index
+        ready = sorted({entry["name"] for entry in entries if entry.get("state") == "READY"})
+        return f" (ready models: {', '.join(ready) or 'none'})"
 
     async def model_config(self, model: str) -> dict[str, Any]:
         """Ask for a model's configuration."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from resnet50_client.connect import LONGEST_DELAY_S, Connection, Payload, TryAga
 from resnet50_client.errors import ServerUnavailable
 
 FIRST_DELAY_S = 0.1
+
+_log = logging.getLogger(__name__)
 
 
 class _Server:
@@ -78,6 +81,7 @@ class Servers:
             try:
                 answer = await server.connection.infer(model, payload, outputs, class_count)
             except TryAgain as error:
+                _log.info("%s", error)  # who wants to know how often a request is sent again, and why, listens here
                 server.rest(now)
                 if not untried and server.rests_until > give_up_at:
                     raise ServerUnavailable(f"{error} (gave up after {self._retry_s:g} s)") from error
