@@ -60,7 +60,7 @@ def analyze(
         raise SystemExit("no perf_analyzer: run 'make perf-analyzer'")
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "point.csv"
-        command = [PROGRAM, "-m", model, "-i", protocol, "-u", url, "-b", batch, "-f", table]
+        command = [PROGRAM, "-m", model, "-i", protocol, "-u", url, "-b", batch, "-f", table, "--verbose-csv"]
         command += ["--concurrency-range", concurrency, *(["--async"] if concurrency > 1 else ["--sync"])]
         # Windows of equal length, all of them measured: no deviation is too large.
         command += ["-p", round(1000 * seconds / WINDOWS), "-r", WINDOWS, "-s", 999]
