@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from cases import Case
 from resnet50_pynq.cards.power import IMAGE_S, START_S
-from resnet50_pynq.errors import CardError, CardRule
+from resnet50_pynq.cards.timing import curve
+from resnet50_pynq.errors import BadParameter, CardError, CardRule
 from resnet50_pynq.kernel import Kernel
 
 
@@ -50,6 +51,23 @@ def test_a_reset_fails_what_runs(kernel: Kernel) -> None:
     with pytest.raises(CardError, match="reset"):
         start.handle.wait()
     assert card._commands.idle
+
+
+def test_its_curve_can_be_another(software_cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNET50_TIMING_MS", "30,5")
+    case = software_cases["logits"]
+    with Kernel(case.xclbin, case.weights, "timing:8", max_batch=4) as kernel:
+        assert "timing card, computes nothing, takes 30 ms + 5 ms an image" in kernel.description
+        begin_s = time.monotonic()
+        kernel.run(np.zeros((4, 224, 224, 3), np.uint8))
+        assert time.monotonic() - begin_s >= 0.05
+
+
+@pytest.mark.parametrize("text", ["fast", "1", "-1,2", "0,0", "1,nan", "1e9,1"])
+def test_a_curve_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("RESNET50_TIMING_MS", text)
+    with pytest.raises(BadParameter, match="milliseconds of a start and of an image"):
+        curve()
 
 
 def test_power_follows_the_starts(kernel: Kernel) -> None:
