@@ -24,14 +24,12 @@ from typing import Any
 
 import layers
 import masked
+from contenders import BUILD, MODELS, VENV, prepare
 from networks import random_network
 from resnet50_pynq.network import engine
 from resnet50_pynq.network.params import Network
 
 HERE = Path(__file__).resolve().parent
-BUILD = HERE.parents[2] / "build"
-VENV = BUILD / "bench-venv"
-MODELS = BUILD / "bench-engine"
 
 
 @dataclass(frozen=True)
@@ -138,19 +136,6 @@ def scaling(batches: list[int], rounds: int, network: Path, isa: str) -> dict[in
         with Worker(OURS, batch, 1, network, isa) as one, Worker(OURS, batch, 2, network, isa) as two:
             result[batch] = round(statistics.median(1 / (one.turn() / two.turn()) for _ in range(2 * rounds)), 2)
     return result
-
-
-def prepare() -> None:
-    """Make the virtual environment and the models, once."""
-    if not (VENV / "done").exists():
-        print(f"installing the contenders into {VENV} ...", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-        install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", "-r", str(HERE / "requirements.txt")]
-        subprocess.run(install, check=True)
-        (VENV / "done").touch()
-    if not (MODELS / "done").exists():
-        print(f"making the models in {MODELS} ...", flush=True)
-        subprocess.run([str(VENV / "bin" / "python"), str(HERE / "models.py"), str(MODELS)], check=True)
 
 
 def cpu_model() -> str:
