@@ -61,6 +61,7 @@ def serve(
                 "fcweights": str(material.folder / "weights.npy"),
                 "card": "software:90",
                 "buffer_images": "4",
+                "kernel_timeout_s": "20",  # the machine may be busy; a test of hangs says how long it waits
                 **values,
             }
             config = {"parameters": {name: {"string_value": value} for name, value in given.items()}}
