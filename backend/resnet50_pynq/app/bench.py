@@ -15,6 +15,7 @@ from ..kernel import Kernel
 from ..serving.curve import measure_curve
 from ..weights import load_fc_weights
 from .choose import choose_card
+from .shared import open_kernel
 
 FIRST_START_S = 120.0  # the deadline until the card's own times are known
 
@@ -84,7 +85,8 @@ def bench(xclbin: Path, fcweights: Path, shell: str, batch: int, reps: int, card
         card: instead of the one that the image is for.
     """
     chosen = choose_card(read_card_image(xclbin), card, shell)
-    with Kernel(xclbin, load_fc_weights(fcweights), chosen, max_batch=batch, timeout_s=FIRST_START_S) as kernel:
+    weights = load_fc_weights(fcweights)
+    with open_kernel("bench", xclbin, weights, chosen, max_batch=batch, timeout_s=FIRST_START_S) as kernel:
         print(f"Card: {kernel.description}", flush=True)
         kernel.timeout_s = measure_curve(kernel).deadline_s(batch)  # a card that hangs is not waited for for ever
         result = measure(kernel, batch, reps)

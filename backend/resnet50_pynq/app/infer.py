@@ -9,13 +9,13 @@ from pathlib import Path
 from ..card_image import read_card_image
 from ..errors import BadParameter
 from ..files import write_atomically
-from ..kernel import Kernel
 from ..serving.curve import measure_curve
 from ..weights import load_fc_weights
 from .choose import choose_card
 from .images import find_images
 from .pipeline import BUFFER_SETS, classify
 from .report import Accuracy, read_labels, table, table_as_text, times_as_text
+from .shared import open_kernel
 
 FIRST_START_S = 120.0  # the deadline until the card's own times are known
 
@@ -58,7 +58,8 @@ def infer(
     if truth is not None and chosen.startswith("timing:"):
         raise BadParameter(f"--labels: card '{chosen}' computes nothing, so its answers have no accuracy; leave it out")
     weights = load_fc_weights(fcweights)
-    with Kernel(xclbin, weights, chosen, max_bs, timeout_s=FIRST_START_S, buffer_sets=BUFFER_SETS) as kernel:
+    options = {"max_batch": max_bs, "timeout_s": FIRST_START_S, "buffer_sets": BUFFER_SETS}
+    with open_kernel("infer", xclbin, weights, chosen, **options) as kernel:
         print(f"Card: {kernel.description}", flush=True)
         kernel.timeout_s = measure_curve(kernel).deadline_s(max_bs)
         begin_s = time.monotonic()

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import BadPixels
 from ..files import write_atomically
-from ..kernel import Kernel
 from ..weights import load_fc_weights
+from .shared import open_kernel
 
 
 def run_file(xclbin: Path, fcweights: Path, card: str, pixels: Path, output: Path) -> tuple[int, float]:
@@ -33,7 +33,7 @@ def run_file(xclbin: Path, fcweights: Path, card: str, pixels: Path, output: Pat
         images = np.load(pixels, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadPixels(f"cannot read pixels {pixels}: {error}; a .npy of uint8 (N, 224, 224, 3) is needed") from error
-    with Kernel(xclbin, load_fc_weights(fcweights), card) as kernel:
+    with open_kernel("run", xclbin, load_fc_weights(fcweights), card) as kernel:
         start = time.perf_counter()
         result = kernel.run(images)
         elapsed_s = time.perf_counter() - start

@@ -35,13 +35,14 @@ class User:
     """A process that has a card open, and what it wants on it."""
 
     pid: int
-    server: int  # the pid of its tritonserver
+    server: int  # the pid of its tritonserver, or its own
     model: str
     xclbin: str
     uuid: str
+    kind: str = "model"  # or "command": one that uses a card without Triton
 
     def __str__(self) -> str:
-        return f"model '{self.model}' (process {self.pid}) with {self.xclbin} (UUID {self.uuid})"
+        return f"{self.kind} '{self.model}' (process {self.pid}) with {self.xclbin} (UUID {self.uuid})"
 
 
 def server_directory(server: int) -> Path:
@@ -102,7 +103,8 @@ class Lease:
             if other.uuid != self._user.uuid and not same_model:
                 raise CardError(
                     f"card '{self._card}' is in use by {other}; it cannot hold {self._user.xclbin} (UUID "
-                    f"{self._user.uuid}) for model '{self._user.model}' as well: use another card, or the same xclbin"
+                    f"{self._user.uuid}) for {self._user.kind} '{self._user.model}' as well: use another card, or the "
+                    "same xclbin"
                 )
 
     def others(self) -> list[User]:
