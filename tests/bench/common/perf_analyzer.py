@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bench.common.machine import ROOT
 
 PROGRAM = ROOT / "build" / "perf_analyzer" / "perf_analyzer"
 WINDOWS = 3
+LONGEST_S = 60.0
 LOGITS_BYTES = 4 * 1000  # the largest output of an image, for those that are answered through shared memory
 _INTERRUPTED_S = 15.0  # how long an interrupted one may take to end; killed, it would leave its shared memory
 
@@ -51,25 +53,37 @@ def analyze(
         concurrency: requests under way.
         shared: inputs and outputs in system shared memory.
         data: input data in perf_analyzer's JSON; random numbers where not given.
-        seconds: of measurement; a warm-up of under a second comes before.
+        seconds: of measurement; a warm-up of under a second comes before. Longer where answers take longer than that.
 
     Raises:
         SystemExit: perf_analyzer is not there, or failed; with its message.
     """
     if not PROGRAM.is_file():
         raise SystemExit("no perf_analyzer: run 'make perf-analyzer'")
+    command = [PROGRAM, "-m", model, "-i", protocol, "-u", url, "-b", batch]
+    command += ["--concurrency-range", concurrency, *(["--async"] if concurrency > 1 else ["--sync"])]
+    if shared:
+        command += ["--shared-memory", "system", "--output-shared-memory-size", LOGITS_BYTES]
+    if data:
+        command += ["--input-data", data]
+    while (point := _run([str(word) for word in command], seconds)) is None:
+        seconds *= 2
+    return point
+
+
+def _run(command: list[str], seconds: float) -> Point | None:
+    """Run it once; None where no answer came within a window."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "point.csv"
-        command = [PROGRAM, "-m", model, "-i", protocol, "-u", url, "-b", batch, "-f", table, "--verbose-csv"]
-        command += ["--concurrency-range", concurrency, *(["--async"] if concurrency > 1 else ["--sync"])]
         # Windows of equal length, all of them measured: no deviation is too large.
-        command += ["-p", round(1000 * seconds / WINDOWS), "-r", WINDOWS, "-s", 999]
-        if shared:
-            command += ["--shared-memory", "system", "--output-shared-memory-size", LOGITS_BYTES]
-        if data:
-            command += ["--input-data", data]
+        windows = ["-p", str(round(1000 * seconds / WINDOWS)), "-r", str(WINDOWS), "-s", "999"]
         before_s = children_cpu_s()
-        run = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        run = subprocess.Popen(
+            [*command, *windows, "-f", str(table), "--verbose-csv"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         try:
             output, _ = run.communicate()
         except BaseException:
@@ -78,6 +92,8 @@ def analyze(
                 run.wait(_INTERRUPTED_S)
             run.kill()
             raise
+        if "No valid requests recorded" in output and seconds < LONGEST_S:
+            return None
         if run.returncode or not table.is_file():
             raise SystemExit(f"perf_analyzer failed: {output[-1000:]}")
         row = next(csv.DictReader(table.open()))
@@ -94,3 +110,11 @@ def children_cpu_s() -> float:
     """Processor time of the processes that we started and that have ended."""
     times = os.times()
     return times.children_user + times.children_system
+
+
+def write_images(path: Path, images: Iterable[bytes]) -> Path:
+    """Write encoded images as input data for `classify`."""
+    # perf_analyzer sends what it is given: a string with its length before it.
+    tensors = [base64.b64encode(struct.pack("<I", len(image)) + image).decode() for image in images]
+    path.write_text(json.dumps({"data": [{"IMAGE": {"content": {"b64": tensor}, "shape": [1]}} for tensor in tensors]}))
+    return path
