@@ -29,6 +29,10 @@ $(VENV)/.docs: $(VENV)/.packages pyproject.toml
 	$(BIN)/python -m pip install -q --group docs
 	@touch $@
 
+$(VENV)/.notebook: $(VENV)/.packages
+	$(BIN)/python -m pip install -q -e "backend[server,notebook]"
+	@touch $@
+
 .PHONY: setup
 setup: $(VENV)/.packages ## the virtual environment with both packages
 
@@ -71,8 +75,7 @@ docs: $(VENV)/.docs ## the documentation as a site, build/site/index.html; `mkdo
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "build/site/index.html"
 
 .PHONY: notebook
-notebook: sample ## notebooks/ in JupyterLab: pictures with their names, rate and power drawn live
-	$(BIN)/python -m pip install -q -e "backend[server,notebook]"
+notebook: $(VENV)/.notebook sample ## notebooks/ in JupyterLab: pictures with their names, rate and power drawn live
 	$(BIN)/jupyter lab $(ARGS) notebooks/resnet50_pynq.ipynb
 
 .PHONY: wheels
@@ -95,16 +98,28 @@ bench-decode: $(VENV)/.tools sample ## preprocessing against Pillow, OpenCV and 
 	$(BIN)/python tests/bench/decode/saturation.py
 
 .PHONY: bench-serving
-bench-serving: $(VENV)/.tools sample ## what Triton costs: images a second and latency, against kernel.py in a loop
-	$(BIN)/python tests/bench/serving/bench.py $(ARGS)
+bench-serving: $(VENV)/.tools sample perf-analyzer ## what Triton costs: images a second and latency, against kernel.py in a loop
+	@PYTHONPATH=tests $(BIN)/python -m bench.serving.against_kernel $(ARGS)
+
+.PHONY: bench-roofline
+bench-roofline: $(VENV)/.tools sample perf-analyzer ## the ceiling of each stage, what is reached, the bottleneck and what to do: table, plot, JSON
+	@PYTHONPATH=tests $(BIN)/python -m bench.roofline $(ARGS)
+
+.PHONY: bench-peer
+bench-peer: $(VENV)/.tools sample perf-analyzer ## resnet50 on the software card against OpenVINO and onnxruntime INT8 in Triton, same load
+	@PYTHONPATH=tests $(BIN)/python -m bench.peer $(ARGS)
+
+.PHONY: loadgen
+loadgen: $(VENV)/.tools sample ## MLPerf LoadGen's scenarios, unofficial (LOADGEN_S=60: seconds of each test)
+	@PYTHONPATH=tests $(BIN)/python -m bench.loadgen --seconds $(or $(LOADGEN_S),3) $(ARGS)
 
 .PHONY: fault-report
 fault-report: $(VENV)/.tools sample ## every fault of a card through the real server under load, as a table
-	$(BIN)/python tests/bench/serving/fault_report.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.serving.fault_report $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.tools sample ## load with faults and reloads: nothing may grow (SOAK_S=1800 for half an hour)
-	$(BIN)/python tests/bench/serving/soak.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.serving.soak $(ARGS)
 
 .PHONY: clean
 clean: ## remove the virtual environment and everything built
