@@ -8,7 +8,6 @@ import signal
 import subprocess
 import tempfile
 from contextlib import suppress
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def analyze(
 
 
 def _run(command: list[str], seconds: float) -> Point | None:
-    """Run it once; None where no answer came within a window."""
+    """Run it once; None where a window saw no answer or, of which it makes no figures, a single one."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "point.csv"
         # Windows of equal length, all of them measured: no deviation is too large.
@@ -92,7 +91,8 @@ def _run(command: list[str], seconds: float) -> Point | None:
                 run.wait(_INTERRUPTED_S)
             run.kill()
             raise
-        if "No valid requests recorded" in output and seconds < LONGEST_S:
+        few = "No valid requests recorded" in output or "Failed to obtain stable measurement" in output
+        if run.returncode and few and seconds < LONGEST_S:
             return None
         if run.returncode or not table.is_file():
             raise SystemExit(f"perf_analyzer failed: {output[-1000:]}")
@@ -110,11 +110,3 @@ def children_cpu_s() -> float:
     """Processor time of the processes that we started and that have ended."""
     times = os.times()
     return times.children_user + times.children_system
-
-
-def write_images(path: Path, images: Iterable[bytes]) -> Path:
-    """Write encoded images as input data for `classify`."""
-    # perf_analyzer sends what it is given: a string with its length before it.
-    tensors = [base64.b64encode(struct.pack("<I", len(image)) + image).decode() for image in images]
-    path.write_text(json.dumps({"data": [{"IMAGE": {"content": {"b64": tensor}, "shape": [1]}} for tensor in tensors]}))
-    return path

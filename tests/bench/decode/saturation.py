@@ -15,51 +15,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import os
-import re
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
 import photos
 import psutil
+from alone import decoding_alone, instant_repository, network_alone, processor_seconds
 from resnet50_pynq.decode import DecodeOptions, DecodePool
 from resnet50_pynq.kernel import Kernel
 from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
-from resnet50_pynq.server.repository import drop_outputs
-from resnet50_pynq.tensors import LOGITS, PROVENANCE
 from resnet50_pynq.weights import load_fc_weights
 
 HERE = Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
-
-
-def instant_repository(deployment: Deployment, directory: Path) -> Path:
-    """The deployment's models with the instant card in the place of resnet50."""
-    # Named as hardware, so that the decoders get all cores; its place is taken by the instant card below.
-    repository = dataclasses.replace(deployment, card="xrt:0").make_repository(directory)
-    shutil.rmtree(repository / "resnet50")
-    shutil.copytree(HERE / "instant_card", repository / "resnet50", ignore=shutil.ignore_patterns("__pycache__"))
-    drop_outputs(repository / "classify" / "config.pbtxt", LOGITS.name, PROVENANCE.name)
-    return repository
-
-
-def processor_seconds(process: psutil.Process) -> dict[str, float]:
-    """Of the server and its models, by name."""
-    seconds = {"tritonserver": sum(process.cpu_times()[:2])}
-    for child in process.children(recursive=True):
-        model = re.search(r"/(\w+)/1/model.py", " ".join(child.cmdline()))
-        if model:
-            seconds[model[1]] = sum(child.cpu_times()[:2])
-    return seconds
 
 
 def loaded(server: Server, args: argparse.Namespace, transport: str, seconds: float) -> dict[str, float]:
@@ -80,34 +54,6 @@ def loaded(server: Server, args: argparse.Namespace, transport: str, seconds: fl
         **{f"{name} ms": value for name, value in each.items()},
         "client ms": 1000 * answer["cpu_seconds"] / answer["images"],
         "idle": idle / (CORES * answer["seconds"]),
-    }
-
-
-def decoding_alone(pool: DecodePool, files: list[bytes], seconds: float) -> dict[str, float]:
-    """One turn of our pool: always two batches under way, so that no worker waits for the end of one."""
-    start, cpu, images = time.monotonic(), time.process_time(), 0
-    ahead = pool.start(files)
-    while time.monotonic() - start < seconds:
-        batch, ahead = ahead, pool.start(files)
-        batch.wait(600)
-        images += len(files)
-    ahead.wait(600)
-    images += len(files)
-    return {
-        "images_per_s": images / (time.monotonic() - start),
-        "decoding ms": 1000 * (time.process_time() - cpu) / images,
-    }
-
-
-def network_alone(kernel: Kernel, pixels: np.ndarray, seconds: float) -> dict[str, float]:
-    """One turn of the software card."""
-    start, cpu, images = time.monotonic(), time.process_time(), 0
-    while time.monotonic() - start < seconds:
-        kernel.run(pixels)
-        images += len(pixels)
-    return {
-        "images_per_s": images / (time.monotonic() - start),
-        "network ms": 1000 * (time.process_time() - cpu) / images,
     }
 
 

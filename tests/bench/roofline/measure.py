@@ -1,0 +1,99 @@
+"""Measures the stages alone and the whole, with the processor time of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import psutil
+import tritonclient.grpc as grpc
+from bench.common.perf_analyzer import analyze
+from bench.decode.alone import processor_seconds
+from resnet50_pynq.kernel import Kernel
+from resnet50_pynq.server.process import Server
+
+CLIENT = "client"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What perf_analyzer sends: to `resnet50` random pixels, to `classify` the images in a file."""
+
+    model: str
+    protocol: str = "grpc"
+    batch: int = 1
+    concurrency: int = 64
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a load reached: images/s, and ms of processor time an image by process (the client's is CLIENT)."""
+
+    images_per_s: float
+    cpu_ms: dict[str, float]
+
+    @property
+    def total_ms(self) -> float:
+        """Of all processes."""
+        return sum(self.cpu_ms.values())
+
+
+def loaded(server: Server, load: Load, images: Path, seconds: float) -> Reached:
+    """Put a load on a server for so long."""
+    process = psutil.Process(server.process.pid)
+    with grpc.InferenceServerClient(server.grpc_url) as client:
+        count, before = _images(client, load.model), processor_seconds(process)
+        point = analyze(
+            server.http_url if load.protocol == "http" else server.grpc_url,
+            load.model,
+            protocol=load.protocol,
+            batch=load.batch,
+            concurrency=load.concurrency,
+            shared=load.shared,
+            data=images if load.model == "classify" else None,
+            seconds=seconds,
+        )
+        # The warm-up is in both, images and processor time.
+        count, after = _images(client, load.model) - count, processor_seconds(process)
+    cpu_ms = {name: 1000 * (after[name] - before[name]) / count for name in after}
+    return Reached(point.images_per_s, {**cpu_ms, CLIENT: 1000 * point.client_cpu_s / count})
+
+
+def _images(client: grpc.InferenceServerClient, model: str) -> int:
+    return int(client.get_inference_statistics(model).model_stats[0].inference_count)
+
+
+def copying(kernel: Kernel, pixels: np.ndarray, seconds: float) -> Reached:
+    """Copy images into the card's buffers, on one thread, as the model does."""
+    start, cpu, images = time.monotonic(), time.process_time(), 0
+    while time.monotonic() - start < seconds:
+        kernel.buffers[0].load(pixels)
+        images += len(pixels)
+    return Reached(images / (time.monotonic() - start), {"copy": 1000 * (time.process_time() - cpu) / images})
+
+
+def alone(turn: dict[str, float]) -> Reached:
+    """What bench.decode.alone measured."""
+    return Reached(turn["images_per_s"], {name: value for name, value in turn.items() if name.endswith(" ms")})
+
+
+def in_turns(measures: dict[str, Callable[[], Reached]], turns: int) -> dict[str, Reached]:
+    """Measure each so many times, one after the other, and keep the medians."""
+    taken: dict[str, list[Reached]] = {name: [] for name in measures}
+    for turn in range(turns):
+        for name, measure in measures.items():
+            taken[name].append(measure())
+            print(f"  turn {turn + 1}: {name}: {taken[name][-1].images_per_s:,.0f} images/s", flush=True)
+    return {name: _median(values) for name, values in taken.items()}
+
+
+def _median(values: list[Reached]) -> Reached:
+    return Reached(
+        median(value.images_per_s for value in values),
+        {name: median(value.cpu_ms[name] for value in values) for name in values[0].cpu_ms},
+    )
