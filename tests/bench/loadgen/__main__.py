@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def show(results: list[dict[str, Any]]) -> None:
         print(f"{r['card']:12} {r['input']:7} {single:>30} {rates}")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="make loadgen", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -136,7 +136,7 @@ def main() -> int:
         action="store_true",
         help="top-1 by FOLDER/labels.txt too; not of a timing card, which computes nothing",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     cards, inputs = args.cards.split(","), args.inputs.split(",")
     if unknown := set(inputs) - set(SENDERS):
         parser.error(f"unknown input {', '.join(sorted(unknown))}: it is {' or '.join(SENDERS)}")

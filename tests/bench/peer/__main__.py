@@ -16,7 +16,7 @@ import argparse
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -160,13 +160,13 @@ def measure(measures: dict[str, Callable[[], Point]], turns: int, load: Load) ->
     return points
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="make bench-peer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--turns", type=int, default=3, help="of each contender at each load (default: 3)")
     parser.add_argument("--seconds", type=float, default=3, help="of each turn, and of each try in tuning (default: 3)")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     result: dict[str, Any] = {"made": made("make bench-peer"), "note": NOTE, "tuning": [], "points": []}
     prepare()
     with ExitStack() as stack:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
@@ -91,7 +92,7 @@ def show(values: dict[str, Reached], chains: list[Chain]) -> None:
             print(f"  * {sentence}")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="make bench-roofline", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="of each measurement (default: 3)")
     parser.add_argument("--seconds", type=float, default=3, help="of each turn (default: 3)")
     parser.add_argument("--workers", type=int, help="decoding threads (default: as `resnet50-pynq serve` sets them)")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     how = made("make bench-roofline")
     files = photos.read(args.photos)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), np.uint8)
