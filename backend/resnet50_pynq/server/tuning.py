@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..app.shared import open_kernel
 from ..cards import card_names
 from ..errors import BadParameter
 from ..kernel import Kernel
@@ -60,7 +61,8 @@ def tune(xclbin: Path, fcweights: Path, cards: str, target_s: float) -> Tuned:
         SetupError, CardError: the card cannot be used.
     """
     card = card_names(cards)[0]
-    with Kernel(xclbin, load_fc_weights(fcweights), card, SIZES[-1], _TIMEOUT_S, threads=0) as kernel:
+    options = {"max_batch": SIZES[-1], "timeout_s": _TIMEOUT_S, "threads": 0}
+    with open_kernel("serve --preset auto", xclbin, load_fc_weights(fcweights), card, **options) as kernel:
         times_s = measure(kernel, target_s)
     return Tuned(card, target_s, times_s, choose(times_s, target_s, card))
 
