@@ -87,6 +87,21 @@ wheels: setup ## a wheel of each package, in build/wheels
 perf-analyzer: setup ## NVIDIA's load generator, ready to run: build/perf_analyzer/perf_analyzer
 	@deploy/setup-perf-analyzer $(BIN)/python
 
+.PHONY: bench
+bench: $(VENV)/.tools sample perf-analyzer ## load on the whole server by perf_analyzer: JSON and a page with plots, in 8 minutes (BENCH_S=1800 for longer)
+	@PYTHONPATH=tests $(BIN)/python -m bench.perf $(if $(BENCH_S),--budget-s $(BENCH_S)) $(ARGS)
+
+.PHONY: bench-compare
+bench-compare: $(VENV)/.tools ## what moved beyond noise between two results of make bench: OLD=a.json NEW=b.json
+	@PYTHONPATH=tests $(BIN)/python -m bench.perf.compare $(ARGS) $(OLD) $(or $(NEW),build/bench/load.json)
+
+.PHONY: performance
+performance: $(VENV)/.tools ## docs/performance.md and its JSON from what the benchmarks last wrote
+	@PYTHONPATH=tests $(BIN)/python -m bench.perf.document
+
+.PHONY: bench-all
+bench-all: bench bench-peer bench-roofline loadgen performance ## everything that docs/performance.md shows, measured, and the document made
+
 .PHONY: bench-engine
 bench-engine: setup ## the software card's engine against onnxruntime and OpenVINO, and what a second thread brings
 	$(BIN)/python tests/bench/engine/run.py
