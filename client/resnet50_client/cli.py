@@ -95,7 +95,8 @@ def _accuracy(options: argparse.Namespace) -> bool:
             profile=profile,
         )
         show = "none" if options.json else options.show
-        return asyncio.run(commands.accuracy(client, images, labels, output, show=show, min_top1=options.min_top1))
+        demands = {"min_top1": options.min_top1, "allow_timing_card": options.allow_timing_card}
+        return asyncio.run(commands.accuracy(client, images, labels, output, show=show, **demands))
 
 
 def _perf_data(options: argparse.Namespace) -> bool:

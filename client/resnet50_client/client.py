@@ -48,6 +48,11 @@ class ServerInfo:
     model: str
     cards: tuple[str, ...]  # as configured, such as "software:0"; empty if the server does not say
 
+    @property
+    def computes_nothing(self) -> bool:
+        """Whether a card is one that only takes an Alveo's time, and answers with zeros."""
+        return any("timing:" in card for card in self.cards)
+
 
 class AsyncClient:
     """A client for asyncio. Use as `async with AsyncClient(...) as client`, from one event loop."""

@@ -78,6 +78,7 @@ async def accuracy(
     *,
     show: str,
     min_top1: float | None,
+    allow_timing_card: bool = False,
 ) -> bool:
     """Classify images, compare with their labels, print the summary; if cut short, that of what was done.
 
@@ -88,12 +89,13 @@ async def accuracy(
         output: where to print.
         show: rows to print: "all", "wrong" (and failed), "none", or "auto": all if there are few.
         min_top1: the least top-1 to pass, in per cent.
+        allow_timing_card: also run on a card that computes nothing.
 
     Returns:
         Whether every image was answered, at least one scored, and top-1 high enough.
 
     Raises:
-        DatasetError: not a single image has a label, or the journal is about other images.
+        DatasetError: not a single image has a label, the journal is about other images, or the card computes nothing.
     """
     items = images.items
     if all(labels.find(item.name) is None for item in items):
@@ -103,11 +105,16 @@ async def accuracy(
         )
     if show == "auto":
         show = "all" if len(items) <= ROWS_BY_DEFAULT else "none"
-    rows = Rows(output.out, [item.name for item in items], labelled=True, top=1)
+    rows = Rows(output.out, (item.name for item in items), labelled=True, top=1)
     tally = Tally()
     async with client:
         _warn_of_unreachable(client, output)
         server = await client.describe()
+        if server.computes_nothing and not allow_timing_card:
+            raise DatasetError(
+                f"card '{', '.join(server.cards)}' computes nothing, so its answers have no accuracy: serve another "
+                "card (--allow-timing-card runs all the same)"
+            )
         profile = Profile(server.cards)
         before = await client.statistics() if output.profile else {}
         for judged, item in zip(output.journal.replay() if output.journal else (), items, strict=False):

@@ -124,6 +124,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_labels(accuracy, required=True)
     accuracy.add_argument("--min-top1", type=_percent, metavar="PERCENT", help="exit with 1 if top-1 is below this")
     accuracy.add_argument(
+        "--allow-timing-card",
+        action="store_true",
+        help="run even on a card that computes nothing; such a run never passes",
+    )
+    accuracy.add_argument(
         "--show",
         choices=("auto", "all", "wrong", "none"),
         default="auto",

@@ -124,6 +124,8 @@ class Summary:
     def reason(self) -> str:
         """What speaks against the figures or the network, the gravest first; or that nothing does."""
         tally = self.tally
+        if self.server.computes_nothing:
+            return "a timing card computes nothing: these figures mean nothing"
         if len(tally.card_images) > 1:
             return f"the answers come from {len(tally.card_images)} different card images"
         if tally.scored == 0:
