@@ -1,4 +1,6 @@
-"""Client of a Triton server that runs resnet50-pynq.
+"""Client of a Triton server that runs resnet50-pynq, blocking and for asyncio.
+
+`Client` blocks; `AsyncClient` is the same for asyncio:
 
     from resnet50_client import Client
 
