@@ -1,14 +1,13 @@
-"""Count right and wrong answers, and say how far the figures can be trusted. No I/O."""
+"""Count right and wrong answers, and say how far the figures can be trusted."""
 
 from __future__ import annotations
 
 import heapq
 import math
-from array import array
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from resnet50_client.ondisk import DiskList
 from resnet50_client.prediction import Prediction
 
 MISTAKES_KEPT = 48  # for the report
@@ -99,17 +98,20 @@ class ClassCount:
 
 @dataclass
 class Tally:
-    """Running counts of an accuracy run. Every image ends in exactly one of scored, failed and unlabelled."""
+    """Running counts of an accuracy run. Every image ends in exactly one of scored, failed and unlabelled.
+
+    In memory are the counts, for each class and pair of classes too; what is kept of each image is on disk.
+    """
 
     scored: int = 0
     right: int = 0
     in_top5: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)  # (file, error)
-    unlabelled: list[str] = field(default_factory=list)
+    failed: DiskList = field(default_factory=lambda: DiskList(columns=2))  # (file, error)
+    unlabelled: DiskList = field(default_factory=DiskList)  # files
     by_class: dict[int, ClassCount] = field(default_factory=dict)  # by label
     confusion: Counter[tuple[int, int]] = field(default_factory=Counter)  # (label, answer) of the wrong ones
-    margins: dict[bool, array[float]] = field(default_factory=lambda: {True: array("d"), False: array("d")})
-    latencies_s: array[float] = field(default_factory=lambda: array("d"))
+    margins: dict[bool, DiskList] = field(default_factory=lambda: {True: DiskList(), False: DiskList()})
+    latencies_s: DiskList = field(default_factory=DiskList)
     cards: Counter[str] = field(default_factory=Counter)  # images by the card that says it ran them
     card_images: Counter[str] = field(default_factory=Counter)  # images by the UUID of the card's image
     versions: set[str] = field(default_factory=set)
@@ -181,8 +183,3 @@ class Tally:
     def top5(self) -> Proportion:
         """Labelled and answered images whose label is among the five best classes."""
         return Proportion(self.in_top5, self.scored)
-
-
-def missing_images(labels: Iterable[str], found: Iterable[str]) -> list[str]:
-    """File names that have a label but no image, sorted."""
-    return sorted(set(labels) - set(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sqlite3
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK if _RUN[options.command](options) else NOT_ALL_WELL
     except ClientError as error:
         err.print(f"resnet50-client: {error}", style="red")
+        return CANNOT_RUN
+    except sqlite3.OperationalError as error:
+        err.print(f"resnet50-client: notes in a temporary file: {error} (TMPDIR names another folder)", style="red")
         return CANNOT_RUN
     except OSError as error:  # such as a full disk under --outfile
         err.print(f"resnet50-client: {error}", style="red")
@@ -129,7 +133,7 @@ def _images_and_labels(options: argparse.Namespace) -> tuple[Images, Labels]:
     if options.labels and not by_folder:
         labels = read_labels(Path(options.labels), class_map)
     paths = [Path("/dev/stdin") if path == "-" else Path(path) for path in options.paths]
-    images = find_images(paths, named=labels.file_names)
+    images = find_images(paths, named=labels.ids)
     if by_folder:
         labels = labels_of_folders((item.name for item in images.items), class_map)
     return images, labels

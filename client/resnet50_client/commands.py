@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import Any
 
 from rich.console import Console
 
-from resnet50_client.accuracy import Judged, Tally, missing_images
+from resnet50_client.accuracy import Judged, Tally
 from resnet50_client.client import AsyncClient
 from resnet50_client.errors import DatasetError
 from resnet50_client.html import html_report
-from resnet50_client.images import Images, Item
+from resnet50_client.images import Images, Items
 from resnet50_client.journal import Journal
 from resnet50_client.labels import Labels
 from resnet50_client.outfile import OutFile, as_json
@@ -55,7 +55,7 @@ async def classify(client: AsyncClient, images: Images, labels: Labels, output: 
     Returns:
         Whether every image was classified.
     """
-    rows = Rows(output.out, [item.name for item in images.items], labelled=bool(labels.ids), top=client.top)
+    rows = Rows(output.out, (item.name for item in images.items), labelled=bool(labels.ids), top=client.top)
     tally = Tally()
     async with client:
         _warn_of_unreachable(client, output)
@@ -126,7 +126,7 @@ async def accuracy(
         cpu_started = time.process_time()
         complete = False
         try:
-            async with aclosing(_judge(client, items[resumed:], labels, tally, output, profile)) as answers:
+            async with aclosing(_judge(client, items, labels, tally, output, profile)) as answers:
                 async for judged in answers:
                     finished = time.perf_counter()
                     if show == "all" or (show == "wrong" and judged.verdict in {"wrong", "failed"}):
@@ -144,7 +144,7 @@ async def accuracy(
             summary = Summary(
                 server=server,
                 tally=tally,
-                missing=missing_images(labels.file_names, (Path(item.name).name for item in items)),
+                missing=labels.missing(item.name for item in items),
                 ignored=images.ignored,
                 listed=len(items),
                 duration_s=duration_s,
@@ -194,18 +194,18 @@ def _keep(judged: Judged, tally: Tally, output: Output, profile: Profile | None)
 
 async def _judge(
     client: AsyncClient,
-    items: Sequence[Item],
+    items: Items,
     labels: Labels,
     tally: Tally,
     output: Output,
     profile: Profile | None = None,
 ) -> AsyncGenerator[Judged, None]:
-    """Stream images, put each answer beside its label, count it, write it to the files, and move the progress bar."""
+    """Stream the images that are not counted yet; put each answer beside its label, count it, and write it down."""
     started = time.perf_counter()
     before = tally.images
     with progress_bar(output.out, output.err) as bar:
-        task = bar.add_task("", total=before + len(items), completed=before, note="")
-        async with aclosing(client.stream(items)) as predictions:
+        task = bar.add_task("", total=len(items), completed=before, note="")
+        async with aclosing(client.stream(items.starting_at(before))) as predictions:
             async for prediction in predictions:
                 label = labels.find(prediction.source)
                 judged = Judged(prediction, label, client.names.get(label) if label is not None else None)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from resnet50_client.accuracy import Judged, Proportion
 from resnet50_client.images import Item
-from resnet50_client.report import Summary, describe_class, describe_proportion, printable
+from resnet50_client.report import Summary, describe_class, describe_file, describe_proportion, printable
 
 WORST = 20  # classes, and pairs of classes
 LISTED = 200  # files of each kind of trouble
@@ -25,13 +27,15 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line) }
 table { border-collapse: collapse } td, th { text-align: left; padding: .15rem .9rem .15rem 0; vertical-align: top }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+section { overflow-x: auto }
 th, .dim, figcaption { color: var(--dim); font-weight: normal }
 .verdict { font-weight: 600 } .good { color: var(--good) } .bad { color: var(--bad) }
 .gallery { display: flex; flex-wrap: wrap; gap: .8rem }
-figure { margin: 0; width: 9.5rem; font-size: .8rem; line-height: 1.35 }
+figure { margin: 0; width: 9.5rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere }
 figure img, .none { height: 7rem; max-width: 9.5rem; object-fit: contain } .none { background: var(--line) }
-svg { max-width: 100%; height: auto } svg text { fill: var(--dim); font-size: 11px } details { margin: .3rem 0 }
+svg { max-width: 100%; min-width: 28rem; height: auto } svg text { fill: var(--dim); font-size: 11px }
+details { margin: .3rem 0 }
 """
 
 
@@ -45,7 +49,7 @@ def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
     tally = summary.tally
     verdict = "passed" if summary.passed else "not passed"
     parts = [
-        f"<h1>Accuracy: {escape(describe_proportion(tally.top1))}</h1>",
+        f"<h1>Top-1 accuracy: {escape(describe_proportion(tally.top1))}</h1>",
         f'<p class="verdict {"good" if summary.passed else "bad"}">{verdict}: {escape(summary.reason)}</p>',
         _section(
             "Top-1 and top-5, with 95 % intervals (Wilson)", _intervals([("top-1", tally.top1), ("top-5", tally.top5)])
@@ -54,15 +58,21 @@ def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
         _section("Coverage", _coverage(summary)),
         _section(
             "Margin between the best class and the next",
-            _histogram([("right", "--good", tally.margins[True]), ("wrong", "--bad", tally.margins[False])], ""),
+            _histogram(
+                [
+                    ("right", "--good", tally.margins[True].column(0)),
+                    ("wrong", "--bad", tally.margins[False].column(0)),
+                ],
+                "",
+            ),
         ),
-        _section("Latency of a request, s", _histogram([("all", "--dim", tally.latencies_s)], "s")),
+        _section("Latency of a request, s", _histogram([("all", "--dim", tally.latencies_s.column(0))], "s")),
         _section("Worst classes", _worst_classes(summary)),
         _section("What is taken for what", _confusion(summary)),
         _section("Wrong answers, the surest first", _gallery(tally.mistakes, items)),
     ]
     if summary.profile_table:
-        parts.append(_section("Where the time went, s", _profile(summary)))
+        parts.append(_section("Where the time went, ms", _profile(summary)))
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Accuracy report</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>\n'
@@ -79,14 +89,26 @@ def _text(text: object) -> str:
     return escape(printable(str(text)))
 
 
-def _table(rows: Iterable[tuple[object, ...]], head: Sequence[str] = ()) -> str:
-    def cell(value: object, tag: str) -> str:
-        number = ' class="n"' if isinstance(value, (int, float)) else ""
-        return f"<{tag}{number}>{_text(f'{value:.4g}' if isinstance(value, float) else value)}</{tag}>"
+def _table(rows: Sequence[tuple[object, ...]], head: Sequence[str] = ()) -> str:
+    """A table whose columns of numbers stand to the right."""
+    if not rows:
+        return ""
+    numeric = [isinstance(value, (int, float)) for value in rows[-1]]
 
-    lines = ["<tr>" + "".join(cell(value, "th") for value in head) + "</tr>"] if head else []
-    lines += ["<tr>" + "".join(cell(value, "td") for value in row) + "</tr>" for row in rows]
-    return "<table>" + "\n".join(lines) + "</table>" if lines else ""
+    def line(tag: str, values: Sequence[object]) -> str:
+        cells = zip(values, numeric, strict=True)
+        return "".join(f"<{tag}{' class=n' * number}>{_text(_shown(value))}</{tag}>" for value, number in cells)
+
+    lines = [f"<tr>{line('th', head)}</tr>"] if head else []
+    lines += [f"<tr>{line('td', row)}</tr>" for row in rows]
+    return "<table>" + "\n".join(lines) + "</table>"
+
+
+def _shown(value: object) -> str:
+    """A number with the digits that count, anything else as text."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _intervals(proportions: Sequence[tuple[str, Proportion]]) -> str:
@@ -94,23 +116,23 @@ def _intervals(proportions: Sequence[tuple[str, Proportion]]) -> str:
     foot = 40 * len(known)
     lines = []
     for percent in range(0, 101, 20):
-        x = 60 + 6 * percent
+        x = 100 + 6 * percent
         lines.append(f'<line x1="{x}" x2="{x}" y1="0" y2="{foot}" stroke="var(--line)"/>')
         lines.append(f'<text x="{x}" y="{foot + 14}" text-anchor="middle">{percent} %</text>')
     for i, (name, p) in enumerate(known):
         y, (low, high) = 40 * i + 20, p.interval
         lines.append(
-            f'<text x="0" y="{y + 4}">{name}</text>'
-            f'<rect x="{60 + 600 * low:.1f}" y="{y - 7}" width="{max(2, 600 * (high - low)):.1f}" height="14" '
+            f'<text x="0" y="{y + 4}">{name} {100 * p.share:.1f} %</text>'
+            f'<rect x="{100 + 600 * low:.1f}" y="{y - 7}" width="{max(2, 600 * (high - low)):.1f}" height="14" '
             f'fill="var(--good)" opacity=".35"><title>{100 * low:.2f} to {100 * high:.2f} %</title></rect>'
-            f'<circle cx="{60 + 600 * p.share:.1f}" cy="{y}" r="4" fill="var(--good)"/>'
+            f'<circle cx="{100 + 600 * p.share:.1f}" cy="{y}" r="4" fill="var(--good)"/>'
         )
-    return f'<svg viewBox="-5 0 690 {foot + 20}" width="690" role="img">{"".join(lines)}</svg>' if known else ""
+    return f'<svg viewBox="-5 0 730 {foot + 20}" width="730" role="img">{"".join(lines)}</svg>' if known else ""
 
 
-def _histogram(series: Sequence[tuple[str, str, Sequence[float]]], unit: str) -> str:
+def _histogram(series: Sequence[tuple[str, str, npt.NDArray[np.float64]]], unit: str) -> str:
     """Bars of each series' share per bin, on one scale."""
-    filled = [(name, colour, np.asarray(values)) for name, colour, values in series if len(values)]
+    filled = [(name, colour, values) for name, colour, values in series if len(values)]
     if not filled:
         return ""
     everything = np.concatenate([values for _, _, values in filled])
@@ -122,18 +144,21 @@ def _histogram(series: Sequence[tuple[str, str, Sequence[float]]], unit: str) ->
     for (name, colour, _), share in zip(filled, shares, strict=True):
         for i, height in enumerate(share):
             if height:
-                tip = f"{name}: {height:.1%} from {edges[i]:.4g} to {edges[i + 1]:.4g} {unit}"
+                tip = f"{name}: {height:.1%} from {_shown(float(edges[i]))} to {_shown(float(edges[i + 1]))} {unit}"
                 h = 120 * height / tallest
                 bars.append(
                     f'<rect x="{16 * i + 1}" y="{120 - h:.1f}" width="14" height="{h:.1f}" fill="var({colour})" '
                     f'opacity=".6"><title>{escape(tip)}</title></rect>'
                 )
-    ends = f'<text x="0" y="134">{edges[0]:.4g}</text><text x="640" y="134" text-anchor="end">{edges[-1]:.4g}</text>'
+    least, most = _shown(low), _shown(float(edges[-1]))
+    ends = f'<text x="0" y="134">{least}</text><text x="640" y="134" text-anchor="end">{most}</text>'
+    note = "; the bars are shares of each" if len(filled) > 1 else ""
     key = ", ".join(
-        f'<span style="color: var({colour})">{name}</span>: {len(v)}, median {np.median(v):.4g}'
+        f'<span style="color: var({colour})">{name}</span>: {len(v)}, median {_shown(float(np.median(v)))}'
         for name, colour, v in filled
     )
-    return f'<svg viewBox="0 0 640 140" width="640" role="img">{"".join(bars)}{ends}</svg><p>{key} {unit}</p>'
+    key = f"{key} {unit}".rstrip()
+    return f'<svg viewBox="0 0 640 140" width="640" role="img">{"".join(bars)}{ends}</svg><p>{key}{note}</p>'
 
 
 def _coverage(summary: Summary) -> str:
@@ -141,15 +166,10 @@ def _coverage(summary: Summary) -> str:
     counts = _table([("scored", tally.scored), ("failed", len(tally.failed)), ("unlabelled", len(tally.unlabelled)),
                      ("not reached", summary.not_reached), ("images in all", summary.listed),
                      ("labels without an image", len(summary.missing)), ("other files", summary.ignored)])  # fmt: skip
-    troubles: list[tuple[str, list[str]]] = [
-        ("failed", [f"{file}: {error}" for file, error in tally.failed]),
-        ("unlabelled", tally.unlabelled),
-        ("missing", summary.missing),
-    ]
-    for kind, files in troubles:
+    for kind, files in summary.troubles():
         if files:
             rest = f"<li>and {len(files) - LISTED} more</li>" if len(files) > LISTED else ""
-            lines = "".join(f"<li>{_text(file)}</li>" for file in files[:LISTED])
+            lines = "".join(f"<li>{_text(describe_file(file))}</li>" for file in islice(files, LISTED))
             counts += f"<details><summary>{len(files)} {kind}</summary><ul>{lines}{rest}</ul></details>"
     return counts
 
@@ -157,6 +177,8 @@ def _coverage(summary: Summary) -> str:
 def _worst_classes(summary: Summary) -> str:
     rows: list[tuple[object, ...]] = []
     for label, count in summary.tally.worst_classes[:WORST]:
+        if count.right == count.scored:
+            break  # they are sorted
         low, high = Proportion(count.right, count.scored).interval
         share = f"{100 * count.right / count.scored:.0f} %"
         rows.append((describe_class(label, count.name), count.right, count.scored, share, f"{low:.0%} to {high:.0%}"))
@@ -202,7 +224,11 @@ def _matrix(summary: Summary) -> str:
                     f'opacity="{0.2 + 0.8 * count / count_of.scored:.2f}"><title>{_text(tip)}</title></rect>'
                 )
     side = size * len(shown)
-    return f'<svg viewBox="0 0 {left + side} {side}" width="{left + side}" role="img">{"".join(cells)}</svg>'
+    return (
+        f'<svg viewBox="0 0 {left + side} {side}" width="{left + side}" role="img">{"".join(cells)}</svg>'
+        '<p class="dim">Rows: what it is. Columns, in the same order: what it is taken for. '
+        "The stronger the colour, the more of the row's images.</p>"
+    )
 
 
 def _gallery(mistakes: Sequence[Judged], items: Mapping[str, Item]) -> str:
@@ -238,6 +264,6 @@ def _thumbnail(item: Item | None) -> str:
 
 
 def _profile(summary: Summary) -> str:
-    rows = [(name, int(values[0]), *values[1:]) for name, values in summary.profile_table]
+    rows = [(name, int(values[0]), *(1e3 * value for value in values[1:])) for name, values in summary.profile_table]
     table = _table(rows, ("", "count", "mean", "std", "min", "25 %", "50 %", "75 %", "max"))
     return table + "".join(f"<p>{_text(line)}</p>" for line in summary.profile_lines)

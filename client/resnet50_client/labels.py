@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from resnet50_client.errors import DatasetError
+from resnet50_client.ondisk import DiskDict
 
 CLASSES = 1000  # of the network; torchvision numbers class folders only where all of them are there
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "name", "path")
@@ -27,10 +28,15 @@ class Labels:
         path = PurePosixPath(name)
         return self.ids.get(path.parent.name if self.by_folder else path.name)
 
-    @property
-    def file_names(self) -> frozenset[str]:
-        """Names of the files that have a label of their own."""
-        return frozenset() if self.by_folder else frozenset(self.ids)
+    def missing(self, found: Iterable[str]) -> Sequence[str]:
+        """File names that have a label of their own but no image, sorted.
+
+        Args:
+            found: paths of all images.
+        """
+        if isinstance(self.ids, DiskDict):
+            return self.ids.without(PurePosixPath(name).name for name in found)
+        return ()
 
 
 def read_labels(path: Path, class_map: Mapping[str, int] | None = None) -> Labels:
@@ -45,7 +51,7 @@ def read_labels(path: Path, class_map: Mapping[str, int] | None = None) -> Label
         DatasetError: the file cannot be read, or a line is wrong; the message names the line.
     """
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _text_rows(path)
-    labels: dict[str, int] = {}
+    labels = DiskDict()
     for number, name, label, line in rows:
         class_id = _class_id(label, class_map or {})
         if not name or class_id is None:
@@ -53,9 +59,8 @@ def read_labels(path: Path, class_map: Mapping[str, int] | None = None) -> Label
             raise DatasetError(f"{path}, line {number}: expected '<filename> <class id>', found '{line}'{known}")
         if PurePosixPath(name).name != name:
             raise DatasetError(f"{path}, line {number}: expected a file name without folders, found '{line}'")
-        if name in labels:
+        if not labels.add(name, class_id):
             raise DatasetError(f"{path}, line {number}: '{name}' already has the label {labels[name]}, found '{line}'")
-        labels[name] = class_id
     if not labels:
         raise DatasetError(f"{path}: no labels in it; expected '<filename> <class id>' on each line")
     return Labels(labels)
@@ -130,29 +135,35 @@ def read_names(path: Path) -> list[str]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file.
+    """All lines of a text file, as `lines_of`."""
+    return list(lines_of(path))
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a text file, one by one.
 
     Raises:
         DatasetError: it cannot be read.
     """
     try:
         # File names need not be UTF-8 on Linux; surrogateescape is how Python spells such names in paths as well.
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
+            for line in file:
+                yield line.removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise DatasetError(f"cannot read '{path}': {error.strerror}") from error
-    return text.replace("\r\n", "\n").split("\n")
 
 
 def _text_rows(path: Path) -> Iterable[tuple[int, str, str, str]]:
     """Of each line its number, the name, the label and the line itself."""
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(lines_of(path), 1):
         if line.strip():
             name, _, label = line.rstrip().rpartition(" ")
             yield number, name.rstrip(), label, line
 
 
 def _csv_rows(path: Path) -> Iterable[tuple[int, str, str, str]]:
-    reader = csv.reader(read_lines(path))
+    reader = csv.reader(lines_of(path))
     file_column, label_column = 0, 1
     for position, row in enumerate(row for row in reader if any(row)):
         heads = [cell.strip().lower() for cell in row]

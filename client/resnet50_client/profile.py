@@ -1,14 +1,14 @@
-"""Where the time of each image went, what was busy, and so what holds the run up. No I/O."""
+"""Where the time of each image went, what was busy, and so what holds the run up."""
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from resnet50_client.ondisk import DiskList
 from resnet50_client.prediction import Prediction
 
 # What the server tells of an image, Unix time, in order. With the client's start, these are the original's seven.
@@ -96,7 +96,8 @@ class Profile:
         Args:
             cards: as configured, such as "software:0", for servers that do not tell with each answer.
         """
-        self._seconds: dict[str, array[float]] = {name: array("d") for name in DERIVED}
+        self._seconds = DiskList(columns=len(DERIVED))  # of each image; None what is not known
+        self._total_s = 0.0
         self._kernel_s: dict[str, float] = {}  # by card; each image's share of its batch
         self._starts = 0.0
         self._on_card = 0
@@ -105,8 +106,9 @@ class Profile:
     def add(self, prediction: Prediction) -> None:
         """Note one image."""
         derived, card = derive(prediction), prediction.provenance or {}
-        for name, value in derived.items():
-            self._seconds[name].append(value)
+        if derived:
+            self._seconds.append(tuple(map(derived.get, DERIVED)))
+            self._total_s += derived["total"]
         if "accelerator" in derived:
             batch = max(1, int(card.get("batch", 1)))
             name = f"{prediction.server} {card.get('card', 'card')}"
@@ -123,8 +125,8 @@ class Profile:
     def table(self) -> list[tuple[str, list[float]]]:
         """For each known time: count, mean, standard deviation, minimum, quartiles, maximum; in seconds."""
         rows = []
-        for name in DERIVED:
-            seconds = np.asarray(self._seconds[name])
+        for i, name in enumerate(DERIVED):
+            seconds = self._seconds.column(i)
             if len(seconds):
                 quartiles = [float(q) for q in np.quantile(seconds, [0, 0.25, 0.5, 0.75, 1])]
                 deviation = float(seconds.std(ddof=1)) if len(seconds) > 1 else 0.0
@@ -170,7 +172,7 @@ class Profile:
             stage = stages[0]
             busy = f"{100 * min(1.0, stage.busy):.0f} %"
             return f"the bottleneck is the {stage.name}, busy {busy} of the time: {stage.advice}"
-        under_way = sum(self._seconds["total"]) / run_s if run_s > 0 else 0.0
+        under_way = self._total_s / run_s if run_s > 0 else 0.0
         if under_way >= 0.8 * window:
             return f"nothing is busy, and {under_way:.0f} images of a window of {window} are under way: raise --window"
         return (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ FILE_WIDTH, CLASS_WIDTH, SCORE_WIDTH = 44, 36, 9
 LISTED = 10  # files named in the summary for each kind of trouble; the results file has them all
 WORST = 5  # classes named in the summary
 PROFILE_COLUMNS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
+MEANING = {"missing": "have a label but no image"}
 STYLES = {"right": "green", "wrong": "red", "failed": "bold red", "unlabelled": "yellow"}
 
 
@@ -31,7 +33,7 @@ def consoles() -> tuple[Console, Console]:
 class Rows:
     """Prints one row for each image as it arrives, in columns whose widths are fixed beforehand."""
 
-    def __init__(self, console: Console, files: Sequence[str], *, labelled: bool, top: int) -> None:
+    def __init__(self, console: Console, files: Iterable[str], *, labelled: bool, top: int) -> None:
         """Set the widths.
 
         Args:
@@ -98,7 +100,7 @@ class Summary:
 
     server: ServerInfo
     tally: Tally
-    missing: list[str]  # labels without an image
+    missing: Sequence[str]  # labels without an image
     ignored: int  # files in the folders that are no images
     listed: int  # images that were to be sent; more than the tally has if the run was cut short
     duration_s: float
@@ -133,7 +135,7 @@ class Summary:
         if self.not_reached:
             return f"{self.not_reached} images were not reached"
         if tally.failed:
-            return f"{len(tally.failed)} images failed"
+            return "1 image failed" if len(tally.failed) == 1 else f"{len(tally.failed)} images failed"
         if self.min_top1 is not None and 100 * tally.top1.share < self.min_top1:
             return f"top-1 is below the {self.min_top1:g} % asked for"
         return "every image was answered"
@@ -159,6 +161,10 @@ class Summary:
         ]
         return [(name, value) for name, value in rows if value]
 
+    def troubles(self) -> list[tuple[str, Sequence[Any]]]:
+        """Kinds of images that were not scored, each with its files, for `describe_file`."""
+        return [("failed", self.tally.failed), ("unlabelled", self.tally.unlabelled), ("missing", self.missing)]
+
     def as_json(self) -> dict[str, Any]:
         """All figures and every file that was not scored, as a JSON object."""
         return {
@@ -168,8 +174,8 @@ class Summary:
             "top1": _proportion_json(self.tally.top1),
             "top5": _proportion_json(self.tally.top5),
             "failed": [{"file": file, "error": error} for file, error in self.tally.failed],
-            "unlabelled": self.tally.unlabelled,
-            "missing": self.missing,
+            "unlabelled": list(self.tally.unlabelled),
+            "missing": list(self.missing),
             "not_reached": self.not_reached,
             "ignored_files": self.ignored,
             "duration_s": round(self.duration_s, 3),
@@ -199,9 +205,8 @@ class Summary:
         if tally.scored and not self.passed:
             console.print(Text(f"{'':<9} {self.reason}", style=STYLES["wrong"]))
         console.print(Text(f"{'coverage':<9} {tally.scored} of {self.listed} images scored"))
-        self._show_files(console, "failed", [f"{file}: {error}" for file, error in tally.failed])
-        self._show_files(console, "unlabelled", tally.unlabelled)
-        self._show_files(console, "missing", self.missing, "have a label but no image")
+        for kind, files in self.troubles():
+            self._show_files(console, kind, files)
         if self.ignored:
             console.print(Text(f"{'':<9} {self.ignored} other {'file' if self.ignored == 1 else 'files'} passed over"))
         self._show_worst(console)
@@ -233,12 +238,12 @@ class Summary:
         for line in self.profile_lines:
             console.print(Text(line))
 
-    def _show_files(self, console: Console, kind: str, files: list[str], meaning: str = "") -> None:
+    def _show_files(self, console: Console, kind: str, files: Sequence[Any]) -> None:
         if not files:
             return
-        console.print(Text(f"{'':<9} {len(files)} {meaning or kind}:", style=STYLES.get(kind, "yellow")))
-        for file in files[:LISTED]:
-            console.print(Text(f"{'':<11} {printable(file)}"))
+        console.print(Text(f"{'':<9} {len(files)} {MEANING.get(kind, kind)}:", style=STYLES.get(kind, "yellow")))
+        for file in islice(files, LISTED):
+            console.print(Text(f"{'':<11} {printable(describe_file(file))}"))
         if len(files) > LISTED:
             console.print(Text(f"{'':<11} and {len(files) - LISTED} more (--json lists them all)"))
 
@@ -252,6 +257,11 @@ def describe_proportion(proportion: Proportion) -> str:
         f"{100 * proportion.share:5.1f} %  ({proportion.hits} of {proportion.trials}; "
         f"95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     )
+
+
+def describe_file(file: str | tuple[str, str]) -> str:
+    """A file's name, with the error behind it if it has one."""
+    return file if isinstance(file, str) else ": ".join(file)
 
 
 def describe_class(class_id: int, name: str | None) -> str:

@@ -16,6 +16,14 @@ def test_labels_take_the_last_field_and_names_with_spaces(tmp_path: Path) -> Non
     assert read_labels(path).ids == {"a.jpg": 1, "my cat 2.jpg": 281, "  é.jpg": 0}
 
 
+def test_labels_without_an_image_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("c 1\na 2\nb 3\n")
+    labels = read_labels(tmp_path / "labels.txt")
+    assert list(labels.missing(["val/b", "val/d", "b"])) == ["a", "c"]
+    assert list(labels.missing([])) == ["a", "b", "c"]
+    assert list(labels_of_folders(["7/x.jpg"]).missing([])) == []
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [

@@ -79,7 +79,7 @@ def test_killed_three_times(run: Run, start: Start, fast_server: Server, job: An
     done = run(*job("broken.csv", "--resume"), "--url", fast_url)
     assert done.returncode == straight.returncode == 1
     summary = json.loads(done.stdout)
-    assert 600 <= summary["resumed"] < COUNT
+    assert 599 <= summary["resumed"] < COUNT  # the first line of a journal is no image
     assert comparable(summary) == comparable(json.loads(straight.stdout))
     assert rows(tmp_path / "broken.csv") == rows(tmp_path / "straight.csv")
     assert len(rows(tmp_path / "broken.csv")) == COUNT
@@ -176,7 +176,7 @@ def test_a_server_that_stays_away_ends_the_run_and_resume_goes_on(
     server = restartable()
     process = start(*few, "--url", server.grpc_url, "--retry-s", "0.5")
     wait_for_records(tmp_path / "r.csv.journal", 50, process)
-    server.stop()
+    server.kill()
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "gave up after 0.5 s" in errors
@@ -200,16 +200,19 @@ def test_resume_wants_the_same_job(run: Run, fast_server: Server, val: Path, tmp
 
 
 def test_memory_is_flat(start: Start, fast_server: Server, tmp_path: Path) -> None:
-    """Ten times the images take hardly more memory: their names and what was counted, not themselves."""
+    """Ten times the images take hardly more memory: what the run notes of each is on disk."""
     peaks = [peak_memory_kib(start, fast_server, tmp_path / str(count), count) for count in (500, 5000)]
-    assert peaks[1] - peaks[0] < 10_000
+    assert peaks[1] - peaks[0] < 8_000
 
 
 def peak_memory_kib(start: Start, server: Server, folder: Path, count: int) -> int:
     """The most memory that a run over so many images took, journal, results, report and profile included."""
     labels = make_images(folder, 10, size_bytes=20_000)
-    for i in range(10, count):  # links: it is the client that is to be filled, not the disk
-        (folder / f"{i:05}.jpg").symlink_to(f"{i % 10:05}.jpg")
+    with labels.open("a") as more:
+        for i in range(10, count):  # links: it is the client that is to be filled, not the disk
+            (folder / f"{i:05}.jpg").symlink_to(f"{i % 10:05}.jpg")
+            if i % 10 != 8:
+                more.write(f"\n{i:05}.jpg {i % 1000}")
     options = ("--report", folder / "r.html", "--profile", "--outfile", folder / "r.csv", "--show", "none")
     process = start("accuracy", folder, "--labels", labels, "--url", server.grpc_url, *options)
     peak = 0
@@ -219,5 +222,5 @@ def peak_memory_kib(start: Start, server: Server, folder: Path, count: int) -> i
         time.sleep(0.02)
     output, errors = process.communicate()
     assert process.returncode == 1, errors
-    assert f"of {count} images scored" in output
+    assert f"{count * 8 // 10} of {count} images scored" in output
     return peak
