@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Origin:
 
     def to_json(self) -> str:
         """As the PROVENANCE output tells it."""
-        return json.dumps(asdict(self))
+        return json.dumps(vars(self))
 
 
 class Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..parameters import RESNET50
 from ..ranking import top5
 from ..tensors import LOGITS, PIXELS, PROVENANCE, TOP5
 from ..triton import failure, parameters
+from .alone import Alone
 from .job import Job
 from .meter import FAMILIES, Labels
 from .service import Place, Service
@@ -79,6 +81,8 @@ class KernelModel:
             Metrics(place.model, args["model_version"]),
         )
         self._with_parameters = _responses_take_parameters()
+        self._alone = Alone()
+        self._unanswered: set[_Answer] = set()
         self._computes_logits = self._service.image.kernel == "logits"
         log = pb_utils.Logger
         log.log_info(f"{args['model_instance_name']} runs on {self._service.description}")
@@ -88,31 +92,38 @@ class KernelModel:
         return self._service.pool.is_ready()
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Take requests; the answers come later, except those of requests that are refused at once."""
+        """Take requests. The answers come later, except those of requests that are refused at once, and those of
+        requests that come one at a time (see `alone`)."""
+        waits = self._alone.should_wait(len(requests), not self._unanswered)
         jobs: list[Job] = []
         answers: list[Any] = []
         for request in requests:
             try:
-                jobs.append(self._job(request))
-                answers.append(None)
+                jobs.append(self._job(request, waits))
+                answers.append(jobs[-1].answer if waits else None)
             except Resnet50Error as error:
                 self._service.meter.add("resnet50_refused_total", code=error.triton_code)
                 answers.append(failure(error))
             except Exception as error:  # whatever is wrong with one request is its own affair
                 answers.append(failure(BadPixels(f"the request cannot be read: {type(error).__name__}: {error}")))
         self._service.pool.submit(jobs)
+        if waits:
+            answers = [answer.wait() if isinstance(answer, _Answer) else answer for answer in answers]
+            self._alone.returns()
         return answers
 
-    def _job(self, request: Any) -> Job:
+    def _job(self, request: Any, waits: bool) -> Job:
         wanted = request.requested_output_names()
         if LOGITS.name in wanted and not self._computes_logits:
             raise Unsupported("LOGITS were asked for, but the card image's kernel returns TOP5 only")
         pixels = pb_utils.get_input_tensor_by_name(request, PIXELS.name).as_numpy()
         timeout_us = request.timeout()
-        answer = _Answer(wanted, self._with_parameters)
+        answer = _Answer(self._unanswered, wanted, self._with_parameters)
         job = Job(pixels, answer, request.is_cancelled, timeout_us / 1e6 if timeout_us else None)
+        self._unanswered.add(answer)
         # Last, because a request with a sender must be answered through it.
-        answer.sender = request.get_response_sender()
+        if not waits:
+            answer.sender = request.get_response_sender()
         return job
 
     def close(self) -> None:
@@ -121,16 +132,31 @@ class KernelModel:
 
 
 class _Answer:
-    """Sends one request's response."""
+    """One request's response: sent, or where there is no sender kept for `wait`."""
 
-    sender: Any
-
-    def __init__(self, wanted: list[str], with_parameters: bool) -> None:
+    def __init__(self, unanswered: set[_Answer], wanted: list[str], with_parameters: bool) -> None:
+        self.sender: Any = None
+        self._unanswered = unanswered
         self._wanted = wanted
         self._with_parameters = with_parameters
+        self._given = threading.Event()
 
     def __call__(self, job: Job, error: Resnet50Error | None) -> None:
-        self.sender.send(failure(error) if error else self._response(job), flags=_FINAL)
+        self._unanswered.discard(self)
+        try:
+            response = failure(error) if error else self._response(job)
+        except Exception as failed:  # somebody waits for this answer, whatever it is
+            response = failure(Resnet50Error(f"the answer cannot be made: {type(failed).__name__}: {failed}"))
+        if self.sender:
+            self.sender.send(response, flags=_FINAL)
+        else:
+            self._kept = response
+            self._given.set()
+
+    def wait(self) -> Any:
+        """The response, as soon as there is one."""
+        self._given.wait()
+        return self._kept
 
     def _response(self, job: Job) -> Any:
         results: Any = job.results
