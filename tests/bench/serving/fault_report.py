@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from prober import RIGHT, WRONG, Prober
+from bench.serving.prober import RIGHT, WRONG, Prober
 from resnet50_pynq.cards.faults import inject
 from resnet50_pynq.cards.software import FAULTS_VARIABLE
 from resnet50_pynq.kernel import Kernel

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 import tritonclient.grpc as grpc
-from prober import RIGHT, WRONG, Prober
+from bench.serving.prober import RIGHT, WRONG, Prober
 from resnet50_pynq.cards.faults import inject
 from resnet50_pynq.cards.software import FAULTS_VARIABLE
 from resnet50_pynq.kernel import Kernel

@@ -1,6 +1,8 @@
 """What Triton costs: images a second and latency through the server against kernel.py in a loop: `make bench-serving`.
 
 All are measured in turns, so that whatever else the machine does hits all alike; the ratios are medians of the turns.
+The latency is perf_analyzer's median, and beside it that of NVIDIA's Python client, which adds its own.
+
 On the software card the server, the client and the network share the CPU. The timing card leaves it free, as an
 Alveo does, and takes an Alveo's published time: it shows what the host side carries at that rate. "simple" is the
 synchronous model of `synchronous/`.
@@ -9,9 +11,6 @@ synchronous model of `synchronous/`.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import shutil
 import statistics
 import tempfile
@@ -22,16 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from load import Load, load
+from bench.common.machine import SAMPLE, made, write_result
+from bench.common.perf_analyzer import analyze
+from bench.serving.load import Load, load
 from resnet50_pynq.kernel import Kernel
 from resnet50_pynq.server.process import Server
 from resnet50_pynq.server.repository import default_repository, make_repository
 from resnet50_pynq.weights import load_fc_weights
 
-ROOT = Path(__file__).resolve().parents[3]
 CASES = ((32, True), (32, False), (100, True), (100, False))  # images a request, shared memory
 IN_FLIGHT = 3  # requests
 TARGET_RATIO = 0.95
+TARGET_ADDED_S = 1e-3
+CLIENT_CALLS = 60  # of the Python client, and of the kernel, in a turn of latency
 
 
 def serve(stack: ExitStack, sample: Path, card: str, simple: bool) -> Server:
@@ -104,16 +106,39 @@ def bench(card: str, sample: Path, turns: int, seconds: float) -> dict[str, Any]
                 row[name] = {"images_per_s": statistics.median(rates), "ratio": statistics.median(ratios)}
             rows.append(row)
             print(f"  {images:3} images, {row['transport']:13}", *(_rate(n, row[n]) for n in measures), flush=True)
-        measures = {n: x.one for n, x in loads(1, False).items()}
-        measures["kernel"] = lambda: kernel_time(kernel, pixels[:1])
-        times = in_turns(measures, turns * 60)
-        latency: dict[str, dict[str, float]] = {}
-        for name, values_s in times.items():
-            added = [a - b for a, b in zip(values_s, times["kernel"], strict=True)]
-            latency[name] = {"median_s": statistics.median(values_s), "added_s": statistics.median(added)}
-            print(f"    1 image, {name:9} {1e3 * latency[name]['median_s']:7.2f} ms", end="")
-            print(f", added {1e3 * latency[name]['added_s']:.2f} ms")
+        clients = {name: x.one for name, x in loads(1, False).items()}
+        latency = latencies(servers, clients, lambda: kernel_time(kernel, pixels[:1]), turns, seconds)
     return {"card": card, "throughput": rows, "latency": latency}
+
+
+def latencies(
+    servers: dict[str, Server],
+    clients: dict[str, Callable[[], float]],
+    kernel_time: Callable[[], float],
+    turns: int,
+    seconds: float,
+) -> dict[str, dict[str, float]]:
+    """One image at a time: the median of each way to ask, and what it adds to kernel.py, in seconds."""
+    measures: dict[str, Callable[[], float]] = {}
+    for name, server in servers.items():
+        for shared in (False, True):
+            way = f"{name}, perf_analyzer, {'shared memory' if shared else 'gRPC'}"
+            measures[way] = lambda url=server.grpc_url, shared=shared: (
+                analyze(url, "resnet50", shared=shared, seconds=seconds).p50_s
+            )
+        measures[f"{name}, tritonclient, gRPC"] = lambda call=clients[name]: _median_of(call)
+    measures["kernel"] = lambda: _median_of(kernel_time)
+    times = in_turns(measures, turns)
+    latency = {}
+    for name, values_s in times.items():
+        added_s = statistics.median(a - b for a, b in zip(values_s, times["kernel"], strict=True))
+        latency[name] = {"median_s": statistics.median(values_s), "added_s": added_s}
+        print(f"    1 image, {name:40} {1e3 * latency[name]['median_s']:6.2f} ms, added {1e3 * added_s:5.2f} ms")
+    return latency
+
+
+def _median_of(call: Callable[[], float]) -> float:
+    return statistics.median(call() for _ in range(CLIENT_CALLS))
 
 
 def _rate(name: str, row: dict[str, float]) -> str:
@@ -123,30 +148,28 @@ def _rate(name: str, row: dict[str, float]) -> str:
 def main() -> int:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", type=Path, default=ROOT / "build" / "sample")
-    parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench-serving.json")
+    parser.add_argument("--sample", type=Path, default=SAMPLE)
     parser.add_argument("--cards", default="software:0,timing:0")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load a turn")
     options = parser.parse_args()
-    result: dict[str, Any] = {
-        "cpu": Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].partition("\n")[0],
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "load_average_before": os.getloadavg(),
-        "cards": [],
-    }
+    result: dict[str, Any] = {"made": made("make bench-serving"), "cards": []}
     for card in options.cards.split(","):
         print(f"{card}: images a second, and the ratio to kernel.py in a loop")
         result["cards"].append(bench(card, options.sample, options.turns, options.seconds))
-    result["load_average_after"] = os.getloadavg()
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1))
+    write_result("serving", result)
     worst = min(row["pipelined"]["ratio"] for card in result["cards"] for row in card["throughput"])
-    added_s = max(card["latency"]["pipelined"]["added_s"] for card in result["cards"])
-    print(f"worst ratio {worst:.3f} (aim {TARGET_RATIO}), added to one image {1e3 * added_s:.2f} ms (aim 1 ms)")
-    print(f"load average {result['load_average_before'][0]:.1f} before, {result['load_average_after'][0]:.1f} after")
+    print(f"worst ratio {worst:.3f}: {_verdict(worst >= TARGET_RATIO)} (aim: at least {TARGET_RATIO})")
+    for card in result["cards"]:
+        added_s = card["latency"]["pipelined, perf_analyzer, gRPC"]["added_s"]
+        print(
+            f"{card['card']}: added to one image {1e3 * added_s:.2f} ms: {_verdict(added_s <= TARGET_ADDED_S)} (aim: 1 ms)"
+        )
     return 0
+
+
+def _verdict(met: bool) -> str:
+    return "met" if met else "missed"
 
 
 if __name__ == "__main__":
