@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from resnet50_client.parser import build_parser as client_parser
 from resnet50_pynq.cli import build_parser as backend_parser
+from resnet50_pynq.parameters import PREPROCESS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -141,3 +142,9 @@ def test_the_readmes_recipes_are_whole() -> None:
     assert len(commands) > 25
     for command in commands:
         check(words_of(command))
+
+
+def test_the_table_of_parameters_is_that_of_the_program() -> None:
+    table = (ROOT / "docs" / "preprocessing.md").read_text().partition("## Parameters")[2].partition("\n## ")[0]
+    written = dict(re.findall(r"^\| `(\w+)` \| `?(\w+)`? \|", table, re.M))
+    assert written == {parameter.name: parameter.default for parameter in PREPROCESS}
