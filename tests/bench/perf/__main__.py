@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.common.machine import RESULTS, ROOT, SAMPLE, made, write_result
+from bench.common.machine import SAMPLE, made, write_result
 from bench.common.perf_analyzer import PROGRAM, Point, analyze
 from bench.common.perf_data import write_images
 from bench.perf.cases import HTTP, JPEG, MODELS, SETUPS, SHARED, Case, Setup, all_cases
@@ -162,7 +162,7 @@ def run(rows: Sequence[Row], turns: int, seconds: float) -> dict[str, str]:
         return bench.described
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write, print the checks."""
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -173,7 +173,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="REGEX", help="cases whose name matches; --list shows them")
     parser.add_argument("--list", action="store_true", help="print the names of the cases and end")
     parser.add_argument("--name", default=NAME, help="of the files in build/bench (default: load)")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     rows = [Row(case) for case in all_cases() if re.search(args.only, case.name)]
     if args.list or not rows:
         print("\n".join(row.case.name for row in rows) or f"no case matches '{args.only}'")
@@ -206,9 +206,9 @@ def main() -> int:
     for check in result["checks"]:
         print(f"  {check['verdict']:11} {check['what']}: {check['figure']} (asked: {check['asked']})")
     path = write_result(args.name, result)
-    page = RESULTS / f"{path.stem}.html"
+    page = path.with_suffix(".html")
     write_page(result, page)
-    print(f"written to {page.relative_to(ROOT)}")
+    print(f"written to {page}")
     return code
 
 

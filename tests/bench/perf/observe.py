@@ -83,7 +83,7 @@ class Counted:
         stages_s["wait for a batch"] = self._triton_s("queue", "resnet50")
         stages_s["copy to the card"] = self._mean_s("copy")
         stages_s["kernel"] = self._mean_s("kernel")
-        stages_s["wait for the card"] = max(
+        stages_s["wait, hand over"] = max(
             0.0, self._mean_s("total") - stages_s["copy to the card"] - stages_s["kernel"]
         )
         outside_s = max(0.0, latency_s - sum(stages_s.values()))

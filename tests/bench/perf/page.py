@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
@@ -23,6 +24,7 @@ CARDS = (
     "The timing card takes an Alveo U250's published time and computes nothing: its figures are those of everything "
     "around a card. The software card computes on the CPU that the server and the client share with it."
 )
+_NUMBER = re.compile(r"[\d.]+( \([\d.]+-[\d.]+\))?")
 PLOTS = (
     (
         "Throughput against latency",
@@ -106,5 +108,5 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, tuple):
         return f'<td class="{escape(value[1])}">{escape(value[0])}</td>'
-    number = isinstance(value, (int, float)) or str(value)[:1].isdigit()
+    number = isinstance(value, (int, float)) or _NUMBER.fullmatch(value)
     return f"<td{' class=n' if number else ''}>{escape(str(value))}</td>"

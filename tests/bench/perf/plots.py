@@ -20,13 +20,14 @@ STYLE = {
     "font.size": 9,
     "svg.hashsalt": "resnet50",  # the same plot is the same file
 }
+_TICKS = [factor * 10.0**power for power in range(-2, 6) for factor in (1, 2, 5)]
 STAGE_COLORS = {
     "client and transport": "#9aa5b1",
     "wait for a decoder": "#fbd38d",
     "decode": "#dd6b20",
     "wait for a batch": "#bee3f8",
     "copy to the card": "#3182ce",
-    "wait for the card": "#c6f6d5",
+    "wait, hand over": "#c6f6d5",
     "kernel": "#2f855a",
 }
 
@@ -66,7 +67,8 @@ def _panels(panels: list[tuple[str, dict[str, list[dict[str, Any]]]]]) -> str:
                 axis.plot(x, y, "o-" if batch == 1 else "s--", color=f"C{number}", label=name, markersize=4)
                 for row, x_, y_ in zip(of_batch, x, y, strict=True):
                     axis.annotate(row["concurrency"], (x_, y_), (3, 3), textcoords="offset points", fontsize=7)
-        axis.set(title=title, xlabel="median latency, ms", ylabel="images/s", xscale="log", ylim=(0, None))
+        axis.set(title=title, xlabel="median latency, ms", ylabel="images/s", ylim=(0, None))
+        _logarithmic(axis.xaxis, [median(row, "p50_ms") for rows in lines.values() for row in rows])
         axis.legend(fontsize=7)
     return _svg(figure)
 
@@ -90,27 +92,41 @@ def time_by_stage(result: Mapping[str, Any]) -> str:
     names = [f"{row['server']}, {row['input']}, {row['concurrency']} at once" for row in rows]
     axis.set(xlabel="share of a request's mean time, %", xlim=(0, 112))
     axis.set_yticks(range(len(rows)), names)
-    axis.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.45, -0.5 / (0.9 + 0.27 * len(rows))))
+    figure.legend(fontsize=7, ncols=7, loc="outside lower center")
     return _svg(figure)
 
 
 def batches_reached(result: Mapping[str, Any]) -> str:
     """The mean batch on the card against the images under way, a line for each server and input."""
     figure, (axis,) = _figure(1, 1, 3.4)
-    drawn = False
+    drawn = []
     for setup in (TIMING, *PRESETS, SOFTWARE):
         for kind in (PIXELS, JPEG):
             transport = SHARED if setup in PRESETS else GRPC
             rows = find(result, server=setup.name, input=kind, transport=transport, batch=1)
             if rows:
-                drawn = True
+                drawn += rows
                 sizes = [row["mean_batch"] for row in rows]
                 axis.plot(
                     [row["concurrency"] for row in rows], sizes, "o-", label=f"{setup.name}, {kind}", markersize=4
                 )
-    axis.set(xlabel="requests under way, of one image", ylabel="images in a start, mean", xscale="log", yscale="log")
+    if not drawn:
+        return ""
+    axis.set(xlabel="requests under way, of one image", ylabel="images in a start, mean")
+    _logarithmic(axis.xaxis, [row["concurrency"] for row in drawn])
+    _logarithmic(axis.yaxis, [row["mean_batch"] for row in drawn])
     axis.legend(fontsize=7)
-    return _svg(figure) if drawn else ""
+    return _svg(figure)
+
+
+def _logarithmic(axis: Any, values: list[float]) -> None:
+    """A logarithmic axis whose ticks are plain numbers: 1, 2, 5, 10, ..."""
+    low, high = min(values) / 1.25, max(values) * 1.25
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
+    axis.axes.set(**{f"{axis.axis_name}lim": (low, high)})
 
 
 def _by(rows: Iterable[dict[str, Any]], key: str) -> Iterable[tuple[Any, list[dict[str, Any]]]]:
