@@ -52,6 +52,7 @@ serve: sample ## start the server and keep it up; PRESET=latency|throughput|auto
 .PHONY: test
 test: $(VENV)/.tools sample ## set up all and run every test
 	@$(MAKE) -s perf-analyzer || echo "the tests of perf_analyzer will be skipped, for the reason above"
+	@$(MAKE) -s kubernetes-tools || echo "the tests of deploy/ will be skipped, for the reason above"
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-xrt
@@ -101,6 +102,10 @@ performance: $(VENV)/.tools ## docs/performance.md and its JSON from what the be
 
 .PHONY: bench-all
 bench-all: bench bench-peer bench-roofline loadgen performance ## everything that docs/performance.md shows, measured, and the document made
+
+.PHONY: kubernetes-tools
+kubernetes-tools: setup ## helm, kubectl, hadolint and schemas, for the tests of deploy/: build/kubernetes/bin
+	@deploy/setup-kubernetes-tools $(BIN)/python
 
 .PHONY: bench-engine
 bench-engine: setup ## the software card's engine against onnxruntime and OpenVINO, and what a second thread brings
