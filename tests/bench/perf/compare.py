@@ -93,9 +93,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _read(path: str) -> Any:
     try:
         result = json.loads(Path(path).read_text())
+        result = result.get("load", result)  # docs/performance.json has it among others
         if not all(len(row[figure]) for row in result["rows"] for figure in FIGURES):
             raise ValueError("a case without a turn")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SystemExit(_unusable(f"{path} is no result of 'make bench': {error}")) from None
     return result
 
@@ -110,8 +111,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make bench-compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("old", help="build/bench/load.json of before")
-    parser.add_argument("new", help="that of now")
+    parser.add_argument("old", help="a load.json, or docs/performance.json")
+    parser.add_argument("new", help="as old")
     parser.add_argument("--all", action="store_true", help="show what did not move, too")
     args = parser.parse_args()
     old, new = _read(args.old), _read(args.new)

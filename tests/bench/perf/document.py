@@ -37,6 +37,11 @@ Nothing here was measured on a real card. Two stand-ins were:
   takes its published time;
 - the **software card** computes the same network, bit for bit, on the CPU that it shares with the server and the
   client.
+
+```console
+make bench                # perf_analyzer on the whole server: build/bench/load.json, and load.html with plots
+make bench-compare        # what moved beyond noise since the figures below: OLD=a.json NEW=b.json compares others
+```
 """
 
 
