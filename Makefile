@@ -93,8 +93,8 @@ bench: $(VENV)/.tools sample perf-analyzer ## load on the whole server by perf_a
 	@PYTHONPATH=tests $(BIN)/python -m bench.perf $(if $(BENCH_S),--budget-s $(BENCH_S)) $(ARGS)
 
 .PHONY: bench-compare
-bench-compare: $(VENV)/.tools ## what moved beyond noise between two results of make bench: OLD=a.json NEW=b.json
-	@PYTHONPATH=tests $(BIN)/python -m bench.perf.compare $(ARGS) $(OLD) $(or $(NEW),build/bench/load.json)
+bench-compare: $(VENV)/.tools ## what moved beyond noise between two results of make bench: OLD=a.json NEW=b.json (default: the committed and the last)
+	@PYTHONPATH=tests $(BIN)/python -m bench.perf.compare $(ARGS) $(or $(OLD),docs/performance.json) $(or $(NEW),build/bench/load.json)
 
 .PHONY: performance
 performance: $(VENV)/.tools ## docs/performance.md and its JSON from what the benchmarks last wrote
