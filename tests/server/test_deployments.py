@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -28,26 +29,30 @@ def classify(server: Server, data: list[bytes]) -> np.ndarray:
         return client.infer("classify", [tensor]).as_numpy("TOP5")
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("xclbn", "x", ["unknown parameter 'xclbn'", "did you mean 'xclbin'"]),
-        ("fcweights", "/nowhere.csv", ["'fcweights'", "/nowhere.csv, which is not a file", "config.pbtxt"]),
-        ("card", "sofware:0", ["sofware:0", "software"]),
-    ],
-)
-def test_a_bad_deployment_ends_with_its_reason(
-    sample: Path, tmp_path: Path, name: str, value: str, words: list[str]
-) -> None:
+def test_a_bad_deployment_ends_with_its_reason(sample: Path, tmp_path: Path) -> None:
     repository = Deployment.of_sample(sample).make_repository(tmp_path / "models")
     path = repository / "resnet50" / "config.pbtxt"
     config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    config.parameters[name].string_value = value
+    config.parameters["xclbn"].string_value = "x"
     path.write_text(text_format.MessageToString(config))
-    with Server(repository) as server, pytest.raises(ServerNotFound) as error:
+    with (
+        Server(repository) as server,
+        pytest.raises(ServerNotFound, match=r"unknown parameter 'xclbn'.*\n?.*did you m"),
+    ):
         server.wait_ready()
-    for word in words:
-        assert word in str(error.value)
+
+
+def test_a_model_that_cannot_load_is_told_in_its_own_words(sample: Path, tmp_path: Path) -> None:
+    deployment = Deployment.of_sample(sample)
+    bad = tmp_path / "fcweights.npy"
+    bad.write_bytes(bytes(100))
+    repository = Deployment(deployment.xclbin, bad).make_repository(tmp_path / "models")
+    with Server(repository) as server:
+        with pytest.raises(ServerNotFound, match=r"not a \.npy file") as caught:
+            server.wait_ready()
+        begin_s = time.monotonic()
+    assert time.monotonic() - begin_s < 5  # nothing is in flight, so nothing is waited for
+    assert len(str(caught.value).splitlines()) == 2
 
 
 def test_the_top5_kernel_declares_top5_alone(sample: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,16 +27,18 @@ from .installation import find_server
 STOP_TIMEOUT_S = 30.0
 SHOWN = Path("-")  # as a log: the server writes to our own output
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LOAD_FAILURE = re.compile(r"failed to load '.*?: (?:Internal: )?(.*?)(?:\\n\\nAt:|\"$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the server listens, all on one address."""
+    """Where the server listens, all on one address but for HTTP where it has one of its own."""
 
     host: str
     http: int
     grpc: int
     metrics: int
+    http_host: str | None = None
 
     @classmethod
     def free(cls, host: str = "127.0.0.1") -> Ports:
@@ -71,7 +74,9 @@ class Server:
         self.ports = ports or Ports.free()
         self._scratch = Path(tempfile.mkdtemp(prefix="resnet50-server-"))
         self.log = log or self._scratch / "tritonserver.log"
-        self._stubs: set[int] = set()
+        self._dead: set[int] = set()  # processes of models that were dead at the last look
+        self._was_ready = False
+        self._ends_on_error = "--exit-on-error=false" not in options
         # Ours alone, so that what a killed server leaves in /dev/shm can be told from its neighbours' and removed.
         self._shm_prefix = f"resnet50_{os.getpid()}_{self.ports.grpc}_"
         try:
@@ -103,7 +108,7 @@ class Server:
         p = self.ports
         return [
             f"--model-repository={repository}",
-            f"--http-address={p.host}",
+            f"--http-address={p.http_host or p.host}",
             f"--http-port={p.http}",
             f"--grpc-address={p.host}",
             f"--grpc-port={p.grpc}",
@@ -114,7 +119,7 @@ class Server:
 
     @property
     def http_url(self) -> str:
-        return f"{self.ports.host}:{self.ports.http}"
+        return f"{self.ports.http_host or self.ports.host}:{self.ports.http}"
 
     @property
     def grpc_url(self) -> str:
@@ -133,23 +138,29 @@ class Server:
             return False
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
-        """Wait until all models are ready. Raises ServerNotFound when the server ends, or is late."""
+        """Wait until all models are ready. Raises ServerNotFound when one cannot load, the server ends, or is late."""
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
             if self.process.poll() is not None:
                 raise ServerNotFound(f"tritonserver ended with code {self.process.returncode}:\n{self.log_errors()}")
+            if self._ends_on_error and (why := self._load_failures()):
+                raise ServerNotFound("a model cannot be loaded:\n" + "\n".join(why))
             if time.monotonic() > deadline:
                 raise ServerNotFound(f"tritonserver was not ready in {timeout_s:g} s:\n{self.log_errors()}")
             time.sleep(0.1)
-        self._stubs = _children(self.process.pid)
+        self._was_ready = True
 
     def lost_stub(self) -> bool:
-        """Whether a process of a model died since the server was ready.
+        """Whether a process of a model is dead, and was so at the last call; to be called every now and then.
 
         Triton (2.51) neither starts it again nor tells: the server stays "ready", answers what comes with INTERNAL,
-        and leaves what was in the process without an answer until the client gives up or the server ends.
+        and leaves what was in the process without an answer until the client gives up or the server ends. It does not
+        collect the dead process either, as it does at once when a model is unloaded: so the two are told apart.
         """
-        return not self._stubs <= _children(self.process.pid)
+        dead = _dead_children(self.process.pid)
+        lost = bool(dead & self._dead)
+        self._dead = dead
+        return lost
 
     def kill(self) -> None:
         """End the server at once; the clients' connections break, which is an answer."""
@@ -157,15 +168,25 @@ class Server:
         self.process.wait()
 
     def log_errors(self) -> str:
-        """What the log says went wrong: its error lines, or its end where it has none."""
+        """What the log says went wrong: why models did not load, else its error lines, else its end."""
         if self.log == SHOWN:
             return "its output is above"
+        if why := self._load_failures():
+            return "\n".join(why)
         lines = self.log.read_text(errors="replace").splitlines()
         errors = [line for line in lines if line.startswith("E") or "Error" in line or "error:" in line]
         return "\n".join(errors[:10] or lines[-15:])
 
+    def _load_failures(self) -> list[str]:
+        """What models raised when they were loaded, as the log has it: each once, without the traceback."""
+        if self.log == SHOWN:
+            return []
+        return list(dict.fromkeys(_LOAD_FAILURE.findall(self.log.read_text(errors="replace"))))
+
     def stop(self) -> int:
         """End the server, waiting for requests in flight, and all that it left; returns its exit code."""
+        if self.process.poll() is None and not self._was_ready:
+            self.kill()  # nothing is in flight; it would wait 30 s for models that did not load
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -190,13 +211,13 @@ class Server:
         self.stop()
 
 
-def _children(pid: int) -> set[int]:
-    """The processes that live and are children of another."""
+def _dead_children(pid: int) -> set[int]:
+    """The children of a process that have ended, and that it has not collected."""
     children = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-            if int(parent) == pid and state != "Z":
+            if int(parent) == pid and state == "Z":
                 children.add(int(stat.parent.name))
     return children
 
