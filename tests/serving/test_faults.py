@@ -79,6 +79,7 @@ def test_requests_meanwhile_are_refused_at_once(serve: Serve, faults: Faults, an
     answers.wait()
     assert time.monotonic() - begin_s < 0.2
     assert "is recovering" in str(answers.errors[-1])
+    assert service.meter.value("resnet50_refused_total", code="UNAVAILABLE") == 1
     assert not service.pool.is_ready()
     _works_again(service, answers)
     assert service.pool.is_ready()

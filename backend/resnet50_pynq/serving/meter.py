@@ -57,6 +57,21 @@ FAMILIES: Mapping[str, Family] = {
     "resnet50_temperature_celsius": Family("gauge", "the FPGA's temperature, where the card tells it"),
 }
 
+# What a card counts only when something is wrong or is checked. Published as 0 from the start on: Prometheus cannot see
+# the first step of a counter that begins at 1, and an alert would miss the first wrong result.
+_FROM_ZERO = (
+    "resnet50_images_total",
+    "resnet50_failed_total",
+    "resnet50_timeouts_total",
+    "resnet50_recoveries_total",
+    "resnet50_recovery_seconds_total",
+    "resnet50_canary_checks_total",
+    "resnet50_canary_mismatches_total",
+    "resnet50_shadow_checks_total",
+    "resnet50_shadow_mismatches_total",
+)
+_REFUSALS = ("INVALID_ARG", "UNAVAILABLE", "CANCELLED")
+
 
 class Meter:
     """Counts; safe to use from several threads."""
@@ -65,6 +80,13 @@ class Meter:
         self._lock = threading.Lock()
         self._values: dict[tuple[str, Labels], float] = defaultdict(float)
         self._buckets: dict[tuple[str, Labels], tuple[tuple[float, ...], list[int]]] = {}
+
+    def start_at_zero(self, card: str) -> None:
+        """Begin the counters of a card, and of refusals."""
+        for name in _FROM_ZERO:
+            self.add(name, 0.0, card=card)
+        for code in _REFUSALS:
+            self.add("resnet50_refused_total", 0.0, code=code)
 
     def add(self, name: str, value: float = 1.0, **labels: str) -> None:
         """Count something."""

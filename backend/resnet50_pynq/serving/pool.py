@@ -60,6 +60,7 @@ class CardPool:
                         filling = None
                         self._hand_in(worker, batch)
             except Resnet50Error as error:
+                self._meter.add("resnet50_refused_total", code=error.triton_code)
                 job.fail(error)
         if filling is not None:
             self._hand_in(*filling)
@@ -67,11 +68,7 @@ class CardPool:
     def _check_wanted(self, job: Job) -> None:
         # Triton drops what is cancelled or late in its queue: only a wait for a buffer leaves time for it here.
         if job.waited_s() > _WAITED_S:
-            try:
-                job.check_wanted()
-            except Resnet50Error as error:
-                self._meter.add("resnet50_refused_total", code=error.triton_code)
-                raise
+            job.check_wanted()
 
     def _acquire(self) -> tuple[CardWorker, Batch]:
         """A card with a free set of buffers. Raises CardError where no card works."""

@@ -109,6 +109,7 @@ class CardWorker:
         self._idle = False  # the thread waits for work, and `changed` is free: who holds that may start a batch
         self._last_done_s = self._last_canary_s = self._failed_s = 0.0
         self._closing = False
+        meter.start_at_zero(card=card)
         self._thread = threading.Thread(target=self._work, name=f"worker {card}", daemon=True)
 
     # Loading and closing, in the caller's thread
