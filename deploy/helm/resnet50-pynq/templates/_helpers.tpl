@@ -1,0 +1,31 @@
+{{- define "name" -}}
+{{- if contains .Chart.Name .Release.Name -}}{{ .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else -}}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}{{- end -}}
+{{- end -}}
+
+{{- define "selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "labels" -}}
+{{ include "selector" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{- define "remote" -}}
+{{- if regexMatch "^[a-z0-9]+://" .Values.model.repository }}true{{ end -}}
+{{- end -}}
+
+{{/* The probe, which asks Triton and the model's own metric: see deploy/docker/resnet50-ready. */}}
+{{- define "probe" -}}
+exec: { command: [resnet50-ready, "127.0.0.1:8000", "127.0.0.1:8002"] }
+timeoutSeconds: 5
+{{- end -}}
+
+{{/* PromQL's selector of this release's samples of the kernel model. */}}
+{{- define "samples" -}}
+{namespace="{{ .Release.Namespace }}",service="{{ include "name" . }}",model="resnet50"}[{{ .Values.autoscaling.window }}]
+{{- end -}}
