@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import statistics
 import tempfile
 import time
@@ -39,7 +40,7 @@ from resnet50_pynq.server.tuning import tune
 
 NAME = "load"
 START_S = 25.0  # what starting the servers takes, about
-AROUND_S = 0.9  # what a measurement takes beyond its windows, about: perf_analyzer's start and its way to a stable load
+AROUND_S = 1.3  # what a measurement takes beyond its windows, about: perf_analyzer's start and its way to a stable load
 LEAST_S, MOST_S = 0.9, 10.0  # of windows
 INTERRUPTED = 130
 
@@ -141,15 +142,27 @@ def sample_images() -> list[Path]:
     return sorted((SAMPLE / "images").glob("*.JPEG"))
 
 
-def run(rows: Sequence[Row], turns: int, seconds: float) -> dict[str, str]:
-    """Measure all cases in turns, saying how far it is; KeyboardInterrupt leaves in `rows` what was measured."""
+def run(rows: Sequence[Row], turns: int, seconds: float, budget_s: float, setups: dict[str, str]) -> None:
+    """Measure all cases in turns, as many as there is time for, saying how far it is.
+
+    Args:
+        rows: where the figures go; what was measured until a KeyboardInterrupt is there, too.
+        turns: of each case; at least two, and more only within the budget.
+        seconds: of each measurement.
+        budget_s: how long it may take.
+        setups: where it is told what each server is set to.
+    """
     needed = {row.case.server for row in rows}
     with ExitStack() as stack:
         print(f"starting {len(needed)} servers ...", flush=True)
         bench = Bench([setup for setup in SETUPS if setup.name in needed], stack)
+        setups.update(bench.described)
         stack.callback(bench.observe_all)
         total, done, begin_s = turns * len(rows), 0, time.monotonic()
         for turn in range(turns):
+            if turn > 1 and (time.monotonic() - begin_s) * (turn + 1) / turn > budget_s:
+                print(f"no time for turn {turn + 1}: the machine is slow, or busy otherwise")
+                break
             for row in rows:
                 point = bench.measure(row, seconds)
                 done += 1
@@ -159,7 +172,6 @@ def run(rows: Sequence[Row], turns: int, seconds: float) -> dict[str, str]:
                     f"{point.images_per_s:.0f} images/s, p50 {1e3 * point.p50_s:.2f} ms",
                     flush=True,
                 )
-        return bench.described
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,7 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = args.seconds or min(MOST_S, max(LEAST_S, each_s))
     result: dict[str, Any] = {
         "made": made("make bench", perf_analyzer=_version()),
-        "turns": args.turns,
+        "turns": 0,
+        "setups": {},
         "seconds": round(seconds, 2),
         "cards": {"timing": dict(zip(("start_s", "image_s"), curve(), strict=True))},
         "jpegs": f"{len(sample_images())} pictures of the sample, {_mean_kb():.0f} kB each on average",
@@ -190,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{len(rows)} cases, {args.turns} turns of {seconds:.1f} s each")
     code = 0
     try:
-        result["setups"] = run(rows, args.turns, seconds)
+        run(rows, args.turns, seconds, args.budget_s, result["setups"])
     except KeyboardInterrupt:
         print("\nended early; what was measured is kept")
         code = INTERRUPTED
@@ -198,6 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{failure}\nended early; what was measured is kept")
         code = 1
     result["rows"] = [row.as_json() for row in rows if row.stages_ms]
+    result["turns"] = max(len(row.points) for row in rows)
     result["complete"] = code == 0
     result["made"]["machine"]["load_average_after"] = round(os.getloadavg()[0], 2)
     if not result["rows"]:
@@ -225,4 +239,5 @@ def _mean_kb() -> float:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     raise SystemExit(main())

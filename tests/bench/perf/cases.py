@@ -51,12 +51,17 @@ SETUPS = (SOFTWARE, TIMING, *PRESETS)
 
 def all_cases() -> Iterator[Case]:
     """Every load, in an order in which a server rests while the others are measured."""
+    grpc_and_shared = (GRPC, SHARED)
     return _in_turns(
         [
-            *_grid(TIMING, PIXELS, TRANSPORTS, [(1, 1), (1, 4), (1, 16), (1, 64), (FULL, 1), (FULL, 4)]),
-            *_grid(SOFTWARE, PIXELS, TRANSPORTS, [(1, 1), (1, 4), (1, 16), (32, 2)]),
-            *_grid(TIMING, JPEG, TRANSPORTS, [(1, 1), (1, 4), (1, 16), (1, 64), (32, 4)]),
-            *_grid(SOFTWARE, JPEG, TRANSPORTS, [(1, 1), (1, 4), (1, 16), (32, 2)]),
+            *_grid(TIMING, PIXELS, grpc_and_shared, [(1, 1), (1, 4), (1, 16), (1, 64), (FULL, 1), (FULL, 4)]),
+            *_grid(TIMING, PIXELS, [HTTP], [(1, 1), (1, 16), (FULL, 4)]),
+            *_grid(SOFTWARE, PIXELS, grpc_and_shared, [(1, 1), (1, 4), (1, 16), (32, 2)]),
+            *_grid(SOFTWARE, PIXELS, [HTTP], [(1, 1), (1, 16), (32, 2)]),
+            *_grid(TIMING, JPEG, [GRPC], [(1, 1), (1, 4), (1, 16), (1, 64), (32, 4)]),
+            *_grid(TIMING, JPEG, [HTTP, SHARED], [(1, 1), (1, 16), (32, 4)]),
+            *_grid(SOFTWARE, JPEG, [GRPC], [(1, 1), (1, 4), (1, 16), (32, 2)]),
+            *_grid(SOFTWARE, JPEG, [HTTP, SHARED], [(1, 1), (1, 16), (32, 2)]),
             *(case for setup in PRESETS for case in _grid(setup, PIXELS, [SHARED], [(1, 1), (1, 4), (1, 16), (1, 64)])),
         ]
     )

@@ -85,7 +85,7 @@ def render(result: Mapping[str, Any]) -> str:
             ),
         ),
         "<h2>Servers</h2>",
-        _table(("server", "set to"), result.get("setups", {}).items()),
+        _table(("server", "set to"), result["setups"].items()),
         f"<h2>How it was made</h2><pre>{escape(json.dumps(made, indent=1))}</pre>",
     ]
     return "\n".join(parts)
