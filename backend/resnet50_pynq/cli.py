@@ -138,6 +138,16 @@ def build_parser() -> argparse.ArgumentParser:
     c.add_argument("--grpc-port", type=int, default=8001)
     c.add_argument("--metrics-port", type=int, default=8002)
     c.add_argument("--free-ports", action="store_true", help="listen on ports that are free instead")
+    c.add_argument("--tls-cert", type=Path, metavar="PEM", help="encrypt gRPC; HTTP then stays on 127.0.0.1")
+    c.add_argument("--tls-key", type=Path, metavar="PEM", help="the private key of --tls-cert")
+    c.add_argument("--tls-client-ca", type=Path, metavar="PEM", help="clients need a certificate of this authority")
+    c.add_argument(
+        "--admin-key-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the key that opens model control, shared memory, trace and log settings, for --header "
+        "'triton-grpc-protocol-admin-key: KEY' (default: closed but for shared memory on 127.0.0.1)",
+    )
     c.add_argument(
         "--option",
         action="append",
@@ -255,6 +265,7 @@ def doctor(args: argparse.Namespace) -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Run the server until Ctrl-C, or for as long as the given program runs."""
+    from .server.access import Access, read_admin_key
     from .server.deploy import Deployment, serve_until_done
     from .server.presets import AUTO, LATENCY_TARGET_MS
     from .server.process import Ports
@@ -263,6 +274,10 @@ def serve(args: argparse.Namespace) -> int:
     ports = Ports(args.host, args.http_port, args.grpc_port, args.metrics_port)
     if args.free_ports:
         ports = Ports.free(args.host)
+    admin_key = read_admin_key(args.admin_key_file) if args.admin_key_file else None
+    access = Access(args.tls_cert, args.tls_key, args.tls_client_ca, admin_key)
+    if access.tls_cert:
+        ports = replace(ports, http_host="127.0.0.1")  # Triton cannot encrypt it
     parameters: dict[str, dict[str, str]] = {}
     for model, name, value in args.set:
         parameters.setdefault(model, {})[name] = value
@@ -296,7 +311,8 @@ def serve(args: argparse.Namespace) -> int:
         models = replace(models, batching=tuned.batching)
     elif isinstance(models, Deployment):
         models = replace(models, preset=args.preset)
-    return serve_until_done(models, args.repository, ports, args.log, args.run, args.option)
+    options = [*access.options(args.host, args.option), *args.option]
+    return serve_until_done(models, args.repository, ports, args.log, args.run, options)
 
 
 if __name__ == "__main__":

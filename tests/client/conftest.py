@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.grpc
+import trustme
 from client_support import COMMAND, Run
 from fast import make_fast_repository
 from PIL import Image
@@ -80,6 +81,20 @@ def fast_url(request: pytest.FixtureRequest, fast_server: Server) -> str:
 def url(request: pytest.FixtureRequest, server: Server) -> str:
     """The server's URL, for each protocol."""
     return f"grpc://{server.grpc_url}" if request.param == "grpc" else f"http://{server.http_url}"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ca.pem, and for server and client a certificate and a key; stranger.pem is another authority's."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(folder / "stranger.pem")
+    for name, identities in (("server", ("localhost", "127.0.0.2")), ("client", ("someone@example.org",))):
+        issued = authority.issue_cert(*identities)
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
+        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+    return folder
 
 
 @pytest.fixture

@@ -11,26 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 from client_support import Run
 from fast import fast_class, make_fast_repository
 from resnet50_pynq.server.process import Server
 
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ca.pem, and for server and client a certificate and a key; stranger.pem is another authority's."""
-    folder = tmp_path_factory.mktemp("certificates")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    trustme.CA().cert_pem.write_to_path(folder / "stranger.pem")
-    for name, identity in (("server", "localhost"), ("client", "someone@example.org")):
-        issued = authority.issue_cert(identity)
-        issued.private_key_pem.write_to_path(folder / f"{name}.key")
-        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -103,12 +103,10 @@ def serve_until_done(
 def _watch(server: Server) -> None:
     """Return when the server has to be started again. Raises ServerNotFound where it ended by itself."""
     while (code := server.process.poll()) is None:
-        if server.lost_stub():
-            # One killed from outside dies alone, one of a server that ends is followed by it.
-            time.sleep(_WATCH_S)
-            if server.process.poll() is None:
-                print("a model's process died: the server is started again", flush=True)
-                server.kill()
-                return
         time.sleep(_WATCH_S)
+        # One killed from outside dies alone, one of a server that ends is followed by it.
+        if server.lost_stub() and server.process.poll() is None:
+            print("a model's process died: the server is started again", flush=True)
+            server.kill()
+            return
     raise ServerNotFound(f"tritonserver ended by itself with code {code}:\n{server.log_errors()}")
