@@ -62,7 +62,12 @@ def all_cases() -> Iterator[Case]:
             *_grid(TIMING, JPEG, [HTTP, SHARED], [(1, 1), (1, 16), (32, 4)]),
             *_grid(SOFTWARE, JPEG, [GRPC], [(1, 1), (1, 4), (1, 16), (32, 2)]),
             *_grid(SOFTWARE, JPEG, [HTTP, SHARED], [(1, 1), (1, 16), (32, 2)]),
-            *(case for setup in PRESETS for case in _grid(setup, PIXELS, [SHARED], [(1, 1), (1, 4), (1, 16), (1, 64)])),
+            *_grid(TIMING, PIXELS, [SHARED], [(1, 256)]),
+            *(
+                case
+                for setup in PRESETS
+                for case in _grid(setup, PIXELS, [SHARED], [(1, 1), (1, 16), (1, 64), (1, 256)])
+            ),
         ]
     )
 
