@@ -67,6 +67,12 @@ def test_a_bad_image_fails_alone(run: Run, url: str, jpegs: list[Path], tmp_path
     assert "2 of 4 images failed" in done.stderr
 
 
+def test_an_answer_is_waited_for_no_longer_than_asked(run: Run, url: str, jpegs: list[Path]) -> None:
+    done = run("classify", jpegs[0], "--url", url, "--timeout-s", "0.0001")
+    assert done.returncode == 2
+    assert "within 0.0001 s" in done.stderr
+
+
 def test_standard_input(server: Server, jpegs: list[Path], stock_ranks: dict[str, list[int]]) -> None:
     done = subprocess.run(
         [*COMMAND, "classify", "-", "--url", server.grpc_url, "--json"],

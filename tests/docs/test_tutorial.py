@@ -13,11 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from resnet50_pynq.server.process import Ports
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 STEPS = re.findall(r"```(console|python)\n(.*?)```", TUTORIAL, re.S)
-STARTS = {"make serve": "ARGS='--sample build/sample --free-ports'", "resnet50-pynq serve": "--free-ports"}
+PORTS = Ports.free()
+STARTS = {  # what is added to each, to keep to itself; and every way to name ports is used once
+    "make serve": "ARGS='--sample build/sample --free-ports'",
+    "resnet50-pynq serve": f"--host {PORTS.host} --http-port {PORTS.http} --grpc-port {PORTS.grpc} "
+    f"--metrics-port {PORTS.metrics} --repository model_repository",
+}
 
 pytestmark = pytest.mark.server
 
@@ -103,5 +109,5 @@ def test_every_step(place: Path) -> None:
     assert "31 zebra stripes" in zebra.splitlines()[1]
     assert "zebra stripes" in outputs["python"]
     assert "wall clock" in outputs["python"]
-    assert (place / "report.html").stat().st_size > 10_000
+    assert "Top-1" in (place / "report.html").read_text()
     assert (place / "run.trace.json").exists()
