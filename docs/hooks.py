@@ -23,7 +23,12 @@ from resnet50_pynq.serving.meter import FAMILIES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = "docs/"
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "deploy/docker/README.md": "images.md",
+}
 MODULES = [
     "kernel", "cards", "card_image", "weights", "decode", "network.params", "network.engine", "app.infer", "app.bench",
     "server.deploy", "server.process", "parameters", "tensors", "ranking", "errors",
