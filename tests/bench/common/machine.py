@@ -9,14 +9,18 @@ import os
 import platform
 import shlex
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "build" / "bench"
 SAMPLE = ROOT / "build" / "sample"
 CORES = len(os.sched_getaffinity(0))
+QUIET = 0.05  # of the cores, used by others: more disturbs a measurement
 PACKAGES = ("resnet50-pynq", "resnet50-client", "nvidia-pytriton", "tritonclient", "numpy")
 
 
@@ -38,6 +42,33 @@ def made(command: str, **versions: str) -> dict[str, Any]:
             **versions,
         },
     }
+
+
+class Neighbours:
+    """How much of the machine's cores others use from now on: whatever is neither this process nor one it started."""
+
+    def __init__(self) -> None:
+        self._start_s, self._busy_s, self._own_s = time.monotonic(), _busy_s(), _own_s()
+
+    def share(self) -> float:
+        """From 0 to 1, since the beginning; to be asked when all processes that were started have ended."""
+        theirs_s = (_busy_s() - self._busy_s) - (_own_s() - self._own_s)
+        return round(max(0.0, theirs_s) / (CORES * (time.monotonic() - self._start_s)), 3)
+
+    def note(self, made: dict[str, Any]) -> None:
+        """Put the share into a result's `made`, and say where it is too large to trust the figures."""
+        made["machine"]["others_busy"] = self.share()
+        if self.share() > QUIET:
+            print(f"others used {self.share():.0%} of the cores meanwhile: measure again when the machine is quiet")
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
+def _own_s() -> float:
+    return sum(os.times()[:4])
 
 
 def cpu_model() -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.common.machine import SAMPLE, made, write_result
+from bench.common.machine import SAMPLE, Neighbours, made, write_result
 from bench.loadgen.scenarios import LoadGen, Outcome
 from bench.loadgen.search import confirm, highest_rate
 from bench.loadgen.senders import SENDERS
@@ -144,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("a timing card computes nothing and has no accuracy: add --cards software:0")
     note = NOTE.format(seconds=args.seconds)
     print(note, flush=True)
+    neighbours = Neighbours()
     result: dict[str, Any] = {"made": made("make loadgen"), "note": note, "results": []}
     pictures = len(find_images([args.images]).items)
     for card in cards:
@@ -161,6 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 result["results"].append(line)
     show(result["results"])
     print(f"\n{note}")
+    neighbours.note(result["made"])
     write_result("loadgen", result)
     failed = sum(
         counts_of.get("failed", 0) for r in result["results"] for counts_of in (r["SingleStream"], r["Offline"])

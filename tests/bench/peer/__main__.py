@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.common.machine import CORES, SAMPLE, made, write_result
+from bench.common.machine import CORES, SAMPLE, Neighbours, made, write_result
 from bench.common.perf_analyzer import Point, analyze
 from bench.engine.contenders import MODELS, VENV, prepare
 from resnet50_pynq.server.deploy import Deployment
@@ -169,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     result: dict[str, Any] = {"made": made("make bench-peer"), "note": NOTE, "tuning": [], "points": []}
     prepare()
+    neighbours = Neighbours()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet50-peer-")))
         print(f"starting two servers, one with {len(VARIANTS)} ways to serve the peers ...", flush=True)
@@ -194,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for line in result["points"]:
         line["is_ahead"] = is_ahead(line)
     show(result["points"])
+    neighbours.note(result["made"])
     write_result("peer", result)
 
 

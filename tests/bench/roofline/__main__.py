@@ -1,9 +1,9 @@
 """How fast each stage could be, what is reached, what holds it up and what to do: `make bench-roofline`.
 
 Ceilings are measured alone, on all cores: decoding (our pool without a server), transport and queue (Triton with a card
-that answers at once: gRPC, HTTP, shared memory), copying into the card's buffers, the card (kernel.py in a loop). What
-is reached is measured on the whole server in the same run, with the processor time of each process. Everything,
-perf_analyzer too, shares this machine's cores. Figures are medians of turns.
+that answers at once: gRPC, HTTP, shared memory), copying into the card's buffers (one thread), the card (one start
+behind the other). What is reached is measured on the whole server in the same run, with the processor time of each
+process. Everything, perf_analyzer too, shares this machine's cores. Figures are medians of turns.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench.common.machine import CORES, RESULTS, ROOT, SAMPLE, made, write_result
+from bench.common.machine import CORES, RESULTS, SAMPLE, Neighbours, made, write_result
 from bench.common.perf_data import write_images
 from bench.decode import photos
-from bench.decode.alone import decoding_alone, instant_repository, network_alone
+from bench.decode.alone import decoding_alone, instant_repository
 from bench.roofline.advice import CARD, COPY, DECODE, TRANSPORT, Chain, Stage, advise, bottleneck
-from bench.roofline.measure import Load, Reached, alone, copying, in_turns, loaded
+from bench.roofline.measure import Load, Reached, alone, copying, in_turns, loaded, starting
 from bench.roofline.plot import plot
 from resnet50_pynq.decode import DecodeOptions, DecodePool
 from resnet50_pynq.kernel import Kernel
@@ -34,11 +34,8 @@ from resnet50_pynq.weights import load_fc_weights
 
 CARDS = ("software:0", "timing:0")
 BATCH = 100  # images a request where requests are large, and a start of the card alone
-PIXELS, LARGE, JPEG = (
-    "resnet50, pixels, gRPC",
-    f"resnet50, {BATCH} pixels a request, shared memory",
-    "classify, JPEG, gRPC",
-)
+PIXELS, JPEG = "resnet50, pixels, gRPC", "classify, JPEG, gRPC"
+LARGE = f"resnet50, {BATCH} pixels a request, shared memory"
 ACHIEVED = {
     PIXELS: Load("resnet50"),
     LARGE: Load("resnet50", batch=BATCH, concurrency=4, shared=True),
@@ -71,7 +68,7 @@ def chain(load: str, card: str, workers: int, values: dict[str, Reached]) -> Cha
     stages.append(Stage(COPY, copy.images_per_s, copy.total_ms))
     stages.append(Stage(CARD, kernel.images_per_s, kernel.total_ms if software else 0.0))
     reached = values[f"{card}: {load}"]
-    return Chain(f"{load}, {card}", CORES, software, tuple(stages), reached.images_per_s, reached.cpu_ms, workers)
+    return Chain(f"{card}: {load}", CORES, software, tuple(stages), reached.images_per_s, reached.cpu_ms, workers)
 
 
 def show(values: dict[str, Reached], chains: list[Chain]) -> None:
@@ -101,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=3, help="of each turn (default: 3)")
     parser.add_argument("--workers", type=int, help="decoding threads (default: as `resnet50-pynq serve` sets them)")
     args = parser.parse_args(arguments)
-    how = made("make bench-roofline")
+    how, neighbours = made("make bench-roofline"), Neighbours()
     files = photos.read(args.photos)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), np.uint8)
     parameters = {"preprocess": {"workers": str(args.workers)}} if args.workers else {}
@@ -116,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         road = stack.enter_context(Server(instant_repository(Deployment.of_sample(SAMPLE), scratch / "instant")))
         kernels = {
-            card: stack.enter_context(Kernel(d.xclbin, load_fc_weights(d.fcweights), card))
+            card: stack.enter_context(Kernel(d.xclbin, load_fc_weights(d.fcweights), card, buffer_sets=2))
             for card, d in deployments.items()
         }
         pool = DecodePool(CORES, DecodeOptions())
@@ -133,10 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 **{name: load_of(road, load) for name, load in ROADS.items()},
                 **{f"instant card: {name}": load_of(road, load) for name, load in ACHIEVED.items()},
                 "copy alone": lambda: copying(kernels["software:0"], pixels, args.seconds / 3),
-                **{
-                    f"{card} alone": lambda card=card: alone(network_alone(kernels[card], pixels, args.seconds))
-                    for card in CARDS
-                },
+                **{f"{card} alone": lambda card=card: starting(kernels[card], BATCH, args.seconds) for card in CARDS},
                 **{
                     f"{card}: {name}": load_of(servers[card], load) for card in CARDS for name, load in ACHIEVED.items()
                 },
@@ -144,10 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             args.turns,
         )
     workers = {card: args.workers or decode_workers(card, CORES) for card in CARDS}
-    chains = [chain(load, card, workers[card], values) for card in CARDS for load in ACHIEVED]
+    chains = [chain(load, card, workers[card], values) for load in ACHIEVED for card in CARDS]
     show(values, chains)
     picture = plot(chains, f"{how['machine']['cpu']}, {CORES} cores, {how['date'][:10]}", RESULTS / "roofline.png")
-    print(f"\ndrawn in {picture.relative_to(ROOT)}")
+    print(f"\ndrawn in {picture}")
+    neighbours.note(how)
     told = [
         {**asdict(c), "roof": c.roof, "cores_roof": c.cores_roof, "bottleneck": bottleneck(c), "advice": advise(c)}
         for c in chains

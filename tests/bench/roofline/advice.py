@@ -96,7 +96,8 @@ def _cores_for(chain: Chain, goal: float) -> str:
     """What the host needs besides the card for a rate."""
     card = _stage(chain, CARD)
     cores = goal * (chain.host_ms - card.cpu_ms) / 1000
-    return f"{cores:.1f} cores for everything but the card: {ceil(cores)}, and here are {chain.cores}"
+    enough = "are enough" if cores <= chain.cores else "are here"
+    return f"{cores:.1f} cores for everything but the card, and {chain.cores} {enough}"
 
 
 def _software_card(chain: Chain) -> list[str]:

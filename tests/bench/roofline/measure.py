@@ -77,6 +77,24 @@ def copying(kernel: Kernel, pixels: np.ndarray, seconds: float) -> Reached:
     return Reached(images / (time.monotonic() - start), {"copy": 1000 * (time.process_time() - cpu) / images})
 
 
+def starting(kernel: Kernel, images: int, seconds: float) -> Reached:
+    """The card's own rate: one start always queued behind the other, on images that are in its memory."""
+    first, second = kernel.buffers[:2]
+    for buffers in (first, second):
+        buffers.load(np.zeros((images, *buffers.host_pixels.shape[1:]), np.uint8))
+    kernel.wait(kernel.start(first, images), None)  # warm
+    start, cpu, done = time.monotonic(), time.process_time(), 0
+    running = kernel.start(first, images)
+    while time.monotonic() - start < seconds:
+        queued = kernel.start(second, images)
+        kernel.wait(running, None)
+        running, first, second = queued, second, first
+        done += images
+    kernel.wait(running, None)
+    elapsed_s, cpu_s = time.monotonic() - start, time.process_time() - cpu
+    return Reached((done + images) / elapsed_s, {"card": 1000 * cpu_s / (done + images)})
+
+
 def alone(turn: dict[str, float]) -> Reached:
     """What bench.decode.alone measured."""
     return Reached(turn["images_per_s"], {name: value for name, value in turn.items() if name.endswith(" ms")})

@@ -14,7 +14,7 @@ def plot(chains: list[Chain], title: str, path: Path) -> Path:
     """Draw a panel for each chain.
 
     Args:
-        chains: what to show.
+        chains: what to show, a pair a row.
         title: of the picture: machine and date.
         path: where to write it; the suffix says in which format.
     """
@@ -30,7 +30,7 @@ def plot(chains: list[Chain], title: str, path: Path) -> Path:
         for place, rate in enumerate(rates):
             axis.text(rate * 1.05, place, f"{rate:,.0f}", va="center", fontsize=8)
         axis.axvline(chain.achieved, color=REACHED, linewidth=2)
-        axis.set_title(f"{chain.name}: reached {chain.achieved:,.0f}/s", fontsize=10, loc="left", color=REACHED)
+        axis.set_title(f"{chain.name}: reached {chain.achieved:,.0f}/s", fontsize=9, x=-0.28, loc="left", color=REACHED)
         axis.set_xscale("log")
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=9)
