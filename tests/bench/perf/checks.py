@@ -20,7 +20,7 @@ def find(result: Mapping[str, Any], **wanted: Any) -> list[dict[str, Any]]:
 
 def median(row: Mapping[str, Any], figure: str) -> float:
     """The median over the turns."""
-    return statistics.median(row[figure])
+    return float(statistics.median(row[figure]))
 
 
 def judge(result: Mapping[str, Any]) -> list[dict[str, str]]:
