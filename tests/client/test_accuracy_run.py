@@ -8,6 +8,7 @@ import re
 import subprocess
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ def val(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def labels(val: Path) -> Path:
     return val.with_suffix(".labels.txt")
+
+
+@pytest.fixture(scope="module")
+def other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A second fast server, with another card image and a clock that is an hour slow."""
+    repository = make_fast_repository(tmp_path_factory.mktemp("o") / "models", uuid="feedbeef", clock_ns=-3600 * 10**9)
+    with Server(repository) as running:
+        running.wait_ready()
+        yield running
 
 
 @pytest.fixture
@@ -163,12 +173,11 @@ def test_profile_shows_a_table_a_verdict_and_a_trace(
     assert [event["args"]["images"] for event in events if event["name"] == "kernel"]
 
 
-def test_a_wrong_clock_on_the_server_does_no_harm(run: Run, val: Path, labels: Path, tmp_path: Path) -> None:
-    repository = make_fast_repository(tmp_path / "models", clock_ns=-3600 * 10**9)
-    with Server(repository) as server:
-        server.wait_ready()
-        options = ("--url", server.grpc_url, "--profile", "--trace", tmp_path / "t.json")
-        summary = figures(run("accuracy", val, "--labels", labels, *options, "--json"))
+def test_a_wrong_clock_on_the_server_does_no_harm(
+    run: Run, other_server: Server, val: Path, labels: Path, tmp_path: Path
+) -> None:
+    options = ("--url", other_server.grpc_url, "--profile", "--trace", tmp_path / "t.json")
+    summary = figures(run("accuracy", val, "--labels", labels, *options, "--json"))
     assert 0 <= summary["profile_s"]["preprocessing"]["min"] <= summary["profile_s"]["total"]["max"] < 60
     starts = [e["ts"] for e in json.loads((tmp_path / "t.json").read_text()) if e["ph"] == "X"]
     assert max(starts) - min(starts) < 60e6
@@ -237,33 +246,30 @@ def test_shared_memory_is_for_this_machine(run: Run, val: Path) -> None:
 
 
 def test_several_servers_share_the_images(
-    run: Run, fast_server: Server, val: Path, labels: Path, tmp_path: Path
+    run: Run, fast_server: Server, other_server: Server, val: Path, labels: Path, tmp_path: Path
 ) -> None:
-    with Server(make_fast_repository(tmp_path / "models")) as other:
-        other.wait_ready()
-        urls = ("--url", fast_server.grpc_url, "--url", f"http://{other.http_url}", "--url", "127.0.0.1:1")
-        done = run("accuracy", val, "--labels", labels, *urls, "--json", "--outfile", tmp_path / "r.csv")
+    other_url = f"http://{other_server.http_url}"
+    urls = ("--url", fast_server.grpc_url, "--url", other_url, "--url", "127.0.0.1:1")
+    done = run("accuracy", val, "--labels", labels, *urls, "--json", "--outfile", tmp_path / "r.csv")
     figures(done)
     assert "going on without a server: grpc://127.0.0.1:1 is unavailable" in done.stderr
     rows = list(csv.DictReader((tmp_path / "r.csv").open(newline="")))
     servers = Counter(row["server"] for row in rows if row["server"])
-    assert set(servers) == {f"grpc://{fast_server.grpc_url}", f"http://{other.http_url}"}
+    assert set(servers) == {f"grpc://{fast_server.grpc_url}", other_url}
     assert min(servers.values()) >= 10
     assert [row["file"] for row in rows] == sorted(str(path) for path in val.iterdir())
 
 
 def test_answers_of_two_networks_are_no_result(
-    run: Run, fast_server: Server, val: Path, labels: Path, tmp_path: Path
+    run: Run, fast_server: Server, other_server: Server, val: Path, labels: Path, tmp_path: Path
 ) -> None:
     good = tmp_path / "good"
     good.mkdir()
     for path in list(val.iterdir()):
         if not path.read_bytes().startswith(b"bad"):
             (good / path.name).symlink_to(path)
-    with Server(make_fast_repository(tmp_path / "models", uuid="feedbeef")) as other:
-        other.wait_ready()
-        urls = ("--url", fast_server.grpc_url, "--url", other.grpc_url)
-        done = run("accuracy", good, "--labels", labels, *urls)
+    urls = ("--url", fast_server.grpc_url, "--url", other_server.grpc_url)
+    done = run("accuracy", good, "--labels", labels, *urls)
     assert done.returncode == 1
     assert "the answers come from 2 different card images" in done.stdout
 

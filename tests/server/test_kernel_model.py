@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import threading
 import time
 import urllib.request
@@ -17,7 +19,6 @@ from google.protobuf import text_format
 from helpers import random_network
 from resnet50_pynq.card_image import read_card_image, write_card_image
 from resnet50_pynq.cards.faults import inject
-from resnet50_pynq.errors import ServerNotFound
 from resnet50_pynq.network.engine import open_engine
 from resnet50_pynq.network.params import Network
 from resnet50_pynq.server.process import Server
@@ -73,7 +74,9 @@ def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     inject(folder / "faults.json")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESNET50_FAULTS", str(folder / "faults.json"))
-        running = Server(repository, options=["--model-control-mode=explicit", "--load-model=resnet50"])
+        options = ["--model-control-mode=explicit", "--load-model=resnet50"]
+        options.append("--exit-timeout-secs=3")  # Triton waits in vain for all of it where a load was refused
+        running = Server(repository, options=options)
     with running:
         running.wait_ready()
         running.repository = repository  # type: ignore[attr-defined]
@@ -101,20 +104,61 @@ def test_provenance_only_when_asked_for(client: Any, files: Path) -> None:
     assert client.infer("resnet50", tensor(2), outputs=asked[:1]).as_numpy("PROVENANCE") is None
 
 
+def test_two_models_share_the_card_but_only_with_one_image(server: Server, client: Any, files: Path) -> None:
+    """Each model is a process of its own; on an Alveo too they would take turns, start by start."""
+    add_model(server, "twin", files / "card.xclbin")
+    client.load_model("twin")
+    expected = logits_of(files / "card.xclbin", files / "fcweights.csv")
+    wrong: list[str] = []
+
+    def ask(model: str) -> None:
+        with grpc.InferenceServerClient(server.grpc_url) as mine:
+            for _ in range(10):
+                if not np.array_equal(mine.infer(model, tensor(3)).as_numpy("LOGITS"), expected):
+                    wrong.append(model)
+
+    threads = [threading.Thread(target=ask, args=(model,)) for model in ("resnet50", "twin")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+    add_model(server, "stranger", files / "other.xclbin")
+    with pytest.raises(InferenceServerException) as refused:
+        client.load_model("stranger")
+    message = refused.value.message()
+    assert re.search(rf"card 'software:0' is in use by model '(resnet50|twin)' .* with {files}/card\.xclbin", message)
+    assert f"it cannot hold {files}/other.xclbin (UUID {read_card_image(files / 'other.xclbin').uuid})" in message
+    client.unload_model("twin")
+    assert np.array_equal(client.infer("resnet50", tensor(3)).as_numpy("LOGITS"), expected)
+
+
+def add_model(server: Server, name: str, xclbin: Path) -> None:
+    """Put one more kernel model into the repository, on the same card."""
+    folder = server.repository / name  # type: ignore[attr-defined]
+    shutil.copytree(server.repository / "resnet50", folder)  # type: ignore[attr-defined]
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    config.name = name
+    config.parameters["xclbin"].string_value = str(xclbin)
+    (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+
 def test_metrics_beside_tritons(server: Server, client: Any) -> None:
     def images() -> float:
         text = urllib.request.urlopen(f"http://{server.metrics_url}/metrics").read().decode()
         assert 'resnet50_card_state{card="software:0",model="resnet50",state="ready",version="1"} 1' in text
         assert "resnet50_power_watts{" in text
         assert 'resnet50_kernel_seconds_bucket{card="software:0",le="+Inf"' in text
-        lines = [line for line in text.splitlines() if line.startswith("resnet50_images_total")]
-        return float(lines[0].split()[-1])
+        line = re.search(r'^resnet50_images_total{card="software:0",model="resnet50",.*} (\S+)$', text, re.MULTILINE)
+        return float(line[1]) if line else 0.0
 
-    client.infer("resnet50", tensor(1))
-    time.sleep(2.5)  # published once a second
+    time.sleep(1.5)  # published once a second
     before = images()
     client.infer("resnet50", tensor(3))
-    time.sleep(2.5)
+    deadline = time.monotonic() + 30
+    while images() == before and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert images() == before + 3
 
 
@@ -206,18 +250,25 @@ def test_a_new_image_is_swapped_in_under_load(server: Server, client: Any, files
         ("output { name: 'FEATURES' data_type: TYPE_FP32 dims: [ 2048 ] }", "declares 'FEATURES', which the logits"),
         ("output { name: 'TOP5' data_type: TYPE_INT32 dims: [ 10 ] }", "the model expects dims"),
         ("parameters { key: 'xclbin_uuid' value { string_value: '00' } }", "xclbin_uuid is '00', but"),
+        ("parameters { key: 'card' value { string_value: 'sofware:0' } }", "sofware:0.* software"),
+        (
+            "parameters { key: 'fcweights' value { string_value: '/no.csv' } }",
+            "'fcweights' .*/no.csv, which is not a fi",
+        ),
     ],
 )
-def test_a_config_that_contradicts_the_image_is_refused(sample: Path, tmp_path: Path, change: str, words: str) -> None:
-    repository = make_repository(
-        tmp_path / "models", default_repository(), sample / "card.xclbin", sample / "fcweights.csv"
-    )
-    path = repository / "resnet50" / "config.pbtxt"
-    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+def test_a_config_with_a_mistake_is_refused(server: Server, client: Any, change: str, words: str) -> None:
+    path = server.repository / "resnet50" / "config.pbtxt"  # type: ignore[attr-defined]
+    good = path.read_text()
+    config = text_format.Parse(good, model_config_pb2.ModelConfig())
     text_format.Merge(change, config)
     path.write_text(text_format.MessageToString(config))
-    with Server(repository) as server, pytest.raises(ServerNotFound, match=words):
-        server.wait_ready()
+    try:
+        with pytest.raises(InferenceServerException, match=words):
+            load_anew(server, client)
+    finally:
+        path.write_text(good)
+    assert client.infer("resnet50", tensor(1)).as_numpy("TOP5").shape == (1, 5)
 
 
 def test_ending_answers_what_is_in_flight(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

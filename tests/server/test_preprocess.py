@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import struct
 import threading
 import time
@@ -79,50 +80,56 @@ def wait_for(answers: Any, count: int) -> None:
         time.sleep(0.02)
 
 
-def serve(sample: Path, directory: Path, **parameters: str) -> Server:
-    """A server of its own, with other parameters of `preprocess`."""
-    repository = Deployment.of_sample(sample).make_repository(directory / "models")
-    config = repository / "preprocess" / "config.pbtxt"
-    text = config.read_text()
-    for name, value in parameters.items():
-        pattern = re.compile(rf'(key: "{name}"\s+value\s*{{\s*string_value: )"[^"]*"')
-        assert pattern.search(text), name
-        text = pattern.sub(rf'\1"{value}"', text)
-    config.write_text(text)
-    return Server(repository)
+VARIANTS = {
+    "hasty": {"max_decode_s": "0.3"},
+    "lenient": {"mode": "center_crop", "truncated": "accept", "max_pixels": "5000"},
+}
 
 
-def test_a_slow_image_is_refused_in_time_and_holds_nobody_up(sample: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def variants(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A client of a server that has `preprocess` alone, once for each of VARIANTS."""
+    source = Deployment.of_sample(sample).make_repository(tmp_path_factory.mktemp("whole") / "models") / "preprocess"
+    repository = tmp_path_factory.mktemp("variants")
+    for variant, parameters in VARIANTS.items():
+        config = shutil.copytree(source, repository / variant) / "config.pbtxt"
+        text = config.read_text().replace('name: "preprocess"', f'name: "{variant}"', 1)
+        for name, value in parameters.items():
+            pattern = re.compile(rf'(key: "{name}"\s+value\s*{{\s*string_value: )"[^"]*"')
+            assert pattern.search(text), name
+            text = pattern.sub(rf'\1"{value}"', text)
+        config.write_text(text)
+    with Server(repository) as server:
+        server.wait_ready()
+        with triton.InferenceServerClient(server.grpc_url) as connected:
+            yield connected
+
+
+def test_a_slow_image_is_refused_in_time_and_holds_nobody_up(variants: Any) -> None:
     answers: dict[str, tuple[float, Any]] = {}
-    with serve(sample, tmp_path, max_decode_s="0.3") as server:
-        server.wait_ready()
-        with triton.InferenceServerClient(server.grpc_url) as client:
-            start = time.monotonic()
+    start = time.monotonic()
 
-            def done(name: str) -> Any:
-                return lambda result, error: answers.setdefault(name, (time.monotonic() - start, error or result))
+    def done(name: str) -> Any:
+        return lambda result, error: answers.setdefault(name, (time.monotonic() - start, error or result))
 
-            client.async_infer("preprocess", inputs([SLOW]), done("slow"))
-            client.async_infer("preprocess", inputs([FILES["png RGB"]]), done("fast"))
-            wait_for(answers, 2)
-        error = answers["slow"][1]
-        assert isinstance(error, InferenceServerException)
-        assert error.status() == "StatusCode.INVALID_ARGUMENT"
-        assert "was not decoded within 0.3 s, the limit" in error.message()
-        assert answers["fast"][0] < answers["slow"][0]
-        assert np.array_equal(answers["fast"][1].as_numpy("PIXELS")[0], decode_image(FILES["png RGB"]))
+    variants.async_infer("hasty", inputs([SLOW]), done("slow"))
+    variants.async_infer("hasty", inputs([FILES["png RGB"]]), done("fast"))
+    wait_for(answers, 2)
+    error = answers["slow"][1]
+    assert isinstance(error, InferenceServerException)
+    assert error.status() == "StatusCode.INVALID_ARGUMENT"
+    assert "was not decoded within 0.3 s, the limit" in error.message()
+    assert answers["fast"][0] < answers["slow"][0]
+    assert np.array_equal(answers["fast"][1].as_numpy("PIXELS")[0], decode_image(FILES["png RGB"]))
 
 
-def test_parameters_reach_the_decoder(sample: Path, tmp_path: Path) -> None:
+def test_parameters_reach_the_decoder(variants: Any) -> None:
     cut = FILES["jpeg 4:4:4"][:-300]
-    with serve(sample, tmp_path, mode="center_crop", truncated="accept", max_pixels="5000") as server:
-        server.wait_ready()
-        with triton.InferenceServerClient(server.grpc_url) as client:
-            pixels = client.infer("preprocess", inputs([cut])).as_numpy("PIXELS")[0]
-            options = DecodeOptions(mode="center_crop", accept_truncated=True)
-            assert np.array_equal(pixels, decode_image(cut, options=options))
-            with pytest.raises(InferenceServerException, match="the limit is 5000"):
-                client.infer("preprocess", inputs([encode(Image.new("RGB", (100, 51)), "PNG")]))
+    pixels = variants.infer("lenient", inputs([cut])).as_numpy("PIXELS")[0]
+    options = DecodeOptions(mode="center_crop", accept_truncated=True)
+    assert np.array_equal(pixels, decode_image(cut, options=options))
+    with pytest.raises(InferenceServerException, match="the limit is 5000"):
+        variants.infer("lenient", inputs([encode(Image.new("RGB", (100, 51)), "PNG")]))
 
 
 SLOW_CARD = """
@@ -132,7 +139,7 @@ import triton_python_backend_utils as pb_utils
 
 class TritonPythonModel:
     def execute(self, requests):
-        time.sleep(0.02 * len(requests))
+        time.sleep(0.01 * len(requests))
         answer = [pb_utils.Tensor("TOP5", np.zeros((1, 5), np.int32))]
         return [pb_utils.InferenceResponse(answer) for _ in requests]
 """
@@ -182,7 +189,7 @@ def test_decoding_waits_for_a_slow_card(sample: Path, tmp_path: Path) -> None:
 
 
 def slow_card(repository: Path) -> None:
-    """Put a model that takes 20 ms an image in the place of the card's."""
+    """Put a model that takes 10 ms an image in the place of the card's."""
     (repository / "resnet50" / "1" / "model.py").write_text(SLOW_CARD)
     config = repository / "resnet50" / "config.pbtxt"
     text = re.sub(r"^parameters(.|\n)*", "", config.read_text(), flags=re.MULTILINE)
