@@ -192,12 +192,30 @@ def _setting(text: str) -> tuple[str, str, str]:
     return model, name, value
 
 
+def _amount(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 up")
+    return value
+
+
+def _curve(text: str) -> tuple[float, float]:
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise argparse.ArgumentTypeError(f"'{text}' is not START,IMAGE in ms, such as 1.6,0.368")
+    start_ms, image_ms = (_amount(part) for part in parts)
+    return start_ms / 1e3, image_ms / 1e3
+
+
 def _add_deployment(parser: argparse.ArgumentParser, required: bool) -> None:
     parser.add_argument("--xclbin", type=Path, required=required, help="the card image")
     parser.add_argument(
         "--fcweights", type=Path, required=required, help="the FC weights: 1000 x 2048 int8, CSV or .npy"
     )
-    parser.add_argument("--card", default="software:0", help="software:N or xrt:N (default: software:0)")
+    parser.add_argument("--card", default="software:0", help="software:N, xrt:N or timing:N (default: software:0)")
 
 
 def build_image(args: argparse.Namespace) -> int:
