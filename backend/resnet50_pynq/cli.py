@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -21,10 +22,12 @@ examples:
   resnet50-pynq build-sample -o build/sample
   resnet50-pynq serve --sample build/sample
   resnet50-pynq serve --xclbin resnet50.xclbin --fcweights fcweights.csv --card xrt:0
+  resnet50-pynq serve --sample build/sample --card timing:0 --preset auto --latency-target-ms 20
   resnet50-pynq run --xclbin card.xclbin --fcweights fcweights.csv --pixels in.npy -o out.npz
   resnet50-pynq infer --xclbin card.xclbin --fcweights fcweights.csv --img_path photos --max_bs 16 --labels labels.txt
   resnet50-pynq bench --xclbin card.xclbin --fcweights fcweights.csv --bs 100
   resnet50-pynq doctor --xclbin resnet50.xclbin --fcweights fcweights.csv --card xrt:0
+  resnet50-pynq capacity --rate 1e6 --latency-ms 50 --cards-per-machine 4
 
 exit codes: 0 done, 1 failed (the reason is printed), 2 wrong usage, 130 interrupted
 """
@@ -106,6 +109,28 @@ def build_parser() -> argparse.ArgumentParser:
     c.add_argument("--card", help="the card that has to work (default: the one that the image is for)")
     c.add_argument("--url", help="HTTP address of a server that has to be up (default: looks at 127.0.0.1:8000)")
     c.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+    c = add("capacity", capacity, "how many cards, decoding cores and machines a load needs (simulated)")
+    c.add_argument("--rate", type=_amount, required=True, help="images a second of the whole fleet")
+    c.add_argument("--latency-ms", type=_amount, required=True, help="what is promised, from arrival to answer")
+    c.add_argument("--percent", type=_amount, default=99.0, help="for how many percent of them (default: 99)")
+    c.add_argument("--cards-per-machine", type=_positive, default=1, help="(default: %(default)s)")
+    c.add_argument("--cores-per-machine", type=_positive, help="that decode (default: 80 %% busy at the cards' peak)")
+    c.add_argument(
+        "--card-curve",
+        type=_curve,
+        default=(1.6e-3, 0.368e-3),
+        metavar="START,IMAGE",
+        help="ms a start costs, and ms an image adds (default: 1.6,0.368, an Alveo U250's published figures)",
+    )
+    c.add_argument("--buffer-sets", type=_positive, default=3, help="as the model's parameter (default: %(default)s)")
+    c.add_argument("--max-batch", type=_positive, default=128, help="images in a start (default: %(default)s)")
+    c.add_argument("--request-images", type=_positive, default=1, help="images in a request (default: %(default)s)")
+    c.add_argument("--decode-ms", type=_amount, default=1.235, help="of a core, an image (default: 1.235); 0: pixels")
+    c.add_argument("--copy-ms", type=_amount, default=0.02, help="host to card, an image (default: 0.02)")
+    c.add_argument("--overhead-ms", type=_amount, default=2.6, help="Triton and gRPC, a request (default: 2.6)")
+    c.add_argument("--image-kb", type=_amount, default=110.0, help="on the wire, 1000 bytes (default: 110; pixels 151)")
+    c.add_argument("--json", action="store_true", help="print the plan as JSON")
 
     c = add("serve", serve, "start tritonserver with the models on a card")
     _add_deployment(c, required=False)
@@ -279,6 +304,33 @@ def doctor(args: argparse.Namespace) -> int:
     findings = examine(Wanted(args.xclbin, args.fcweights, args.card, args.url))
     print(as_json(findings) if args.json else as_text(findings))
     return 0 if passed(findings) else 1
+
+
+def capacity(args: argparse.Namespace) -> int:
+    """Plan a fleet; the steps of the search go to stderr."""
+    from .capacity.model import Machine
+    from .capacity.plan import as_text, cores_for, plan
+
+    start_s, image_s = args.card_curve
+    machine = Machine(
+        cards=args.cards_per_machine,
+        start_s=start_s,
+        image_s=image_s,
+        max_batch=args.max_batch,
+        buffer_sets=args.buffer_sets,
+        decode_s=args.decode_ms / 1e3,
+        copy_s=args.copy_ms / 1e3,
+        overhead_s=args.overhead_ms / 1e3,
+        request_images=args.request_images,
+    )
+    machine = replace(machine, cores=args.cores_per_machine or cores_for(machine))
+    made = plan(machine, args.rate, args.latency_ms / 1e3, args.percent, 1e3 * args.image_kb, _say)
+    print(json.dumps(made.as_dict(), indent=2) if args.json else as_text(made))
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def serve(args: argparse.Namespace) -> int:

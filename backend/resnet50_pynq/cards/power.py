@@ -36,6 +36,11 @@ _BOARD_SLOPE_W, _BOARD_IDLE_W = (float(x) for x in np.polyfit(_FLOWS, [row[1] fo
 _FPGA_SLOPE_W, _FPGA_IDLE_W = (float(x) for x in np.polyfit(_FLOWS, [row[2] for row in PUBLISHED], 1))
 
 
+def board_w(share: float) -> float:
+    """The board's power where images flow for this share of the time, 0..1."""
+    return _BOARD_IDLE_W + _BOARD_SLOPE_W * share
+
+
 class PowerModel:
     """Follows how busy a card is, and tells what an Alveo would draw; safe to use from several threads."""
 
@@ -78,7 +83,7 @@ class PowerModel:
 
     def board_w(self) -> float:
         """The board's power by the model."""
-        return _BOARD_IDLE_W + _BOARD_SLOPE_W * self.utilisation()
+        return board_w(self.utilisation())
 
     def fpga_w(self) -> float:
         """The FPGA core's power by the model."""
