@@ -1,0 +1,264 @@
+"""The chart and KServe's manifests: linted, rendered by the real helm, held to schemas, and to what they promise."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from deploy_support import (
+    CHART,
+    DEPLOY,
+    NAMESPACE,
+    VALUES,
+    container,
+    needs_tools,
+    of_kind,
+    render,
+    run,
+    split,
+    template,
+    validate,
+)
+from resnet50_pynq.cli import build_parser
+from resnet50_pynq.parameters import PREPROCESS, RESNET50
+from resnet50_pynq.serving.meter import FAMILIES
+
+pytestmark = needs_tools
+NAMED = {path.stem: path for path in VALUES}
+IMAGE = ("--set", "image.repository=registry.example.com/resnet50-pynq")
+
+
+def test_lint() -> None:
+    for path in VALUES:
+        done = run("helm", "lint", "--strict", CHART, "-f", path)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+BREAKS = {  # what stands in a manifest, what to put there, and what the schemas have to say
+    "autoscaled": [
+        ("readOnlyRootFilesystem: true", "readOnlyRootFileSystem: true", "readOnlyRootFileSystem"),
+        ("policyTypes: [Ingress, Egress]", "policyTypes: Ingress", "policyTypes"),
+        ("minReplicaCount: 2", "minReplicaCount: two", "minReplicaCount"),
+        ("port: metrics\n      path", "prot: metrics\n      path", "prot: Extra inputs"),
+    ],
+    "serving-runtime": [
+        ("protocolVersions", "protocolVersion", "unknown field protocolVersion"),
+        ("medium: Memory", "media: Memory", "media"),
+    ],
+    "inference-service": [
+        ("minReplicas: 2", "minReplicas: two", "'two' is not of type int"),
+        ("storageUri", "storageURI", "unknown field storageURI"),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def validated() -> tuple[dict[str, list[str] | None], dict[str, list[str] | None]]:
+    """What the schemas say: of every manifest by its text, and of the broken ones by what they should say.
+
+    In one go, because loading the schemas takes seconds.
+    """
+    sources = {name: template("-f", path).stdout for name, path in NAMED.items()}
+    sources |= {path.stem: path.read_text() for path in (DEPLOY / "kserve").glob("*.yaml")}
+    good = [text for source in sources.values() for text in split(source)]
+    broken = {}
+    for name, breaks in BREAKS.items():
+        for before, after, words in breaks:
+            (document,) = (text for text in split(sources[name]) if before in text)
+            broken[words] = document.replace(before, after)
+    results = validate(good + list(broken.values()))
+    return dict(zip(good, results, strict=False)), dict(zip(broken, results[len(good) :], strict=True))
+
+
+def test_every_manifest_fits_its_schema(validated: tuple[dict[str, list[str] | None], object]) -> None:
+    good, _ = validated
+    assert len(good) > 20
+    assert [errors for errors in good.values() if errors] == []
+    without = [yaml.safe_load(text)["kind"] for text, errors in good.items() if errors is None]
+    assert without == ["GRPCRoute"]  # no package of the index has the Gateway API's
+
+
+@pytest.mark.parametrize("words", [words for breaks in BREAKS.values() for _, _, words in breaks])
+def test_a_broken_manifest_is_found(words: str, validated: tuple[object, dict[str, list[str] | None]]) -> None:
+    _, broken = validated
+    assert any(words in error for error in broken[words] or []), broken[words]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "image.repository: name the image"),
+        ({"card.name": "xrt:0"}, "/card/resource"),
+        ({"card.name": "xrt:0", "card.resource": "xilinx.com/fpga-u250"}, "/model/sample"),
+        ({"card.name": "gpu:0"}, "/card/name"),
+        ({"model.sample": "false"}, "/model"),
+        ({"model.repository": "s3://models/x"}, "/model"),
+        ({"model.sample": "false", "model.repository": "ftp://models/x"}, "/model/repository"),
+        ({"model.sample": "false", "model.repository": "/models/x"}, "/model/volume"),
+        ({"model.sample": "false", "model.repository": "s3://m/x", "parameters.resnet50.quorum": "1"}, "/parameters"),
+        ({"tls.mutual": "true"}, "/tls/secret"),
+        ({"gateway.enabled": "true"}, "/gateway/parents"),
+        ({"autoscaling.busyShare": "1.5"}, "/autoscaling/busyShare"),
+        ({"replica": "3"}, "'replica' not allowed"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(settings: dict[str, str], words: str) -> None:
+    image = () if not settings else IMAGE
+    done = template(*image, *(word for item in settings.items() for word in ("--set", "=".join(item))))
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_the_pod_keeps_to_the_restricted_standard(values: Path) -> None:
+    rendered = render("-f", values)
+    pod = of_kind(rendered, "Deployment")["spec"]["template"]["spec"]
+    security = container(rendered)["securityContext"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert security["readOnlyRootFilesystem"]
+    assert not security["allowPrivilegeEscalation"]
+    assert not pod["automountServiceAccountToken"]
+    # All that is written lies on volumes, and shared memory is memory with a size.
+    mounts = {
+        mount["mountPath"]: mount["name"] for mount in container(rendered)["volumeMounts"] if not mount.get("readOnly")
+    }
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert set(mounts) == {"/tmp", "/dev/shm"}
+    assert volumes[mounts["/dev/shm"]]["emptyDir"]["medium"] == "Memory"
+    assert re.fullmatch(r"\d+[MG]i", volumes[mounts["/dev/shm"]]["emptyDir"]["sizeLimit"])
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_selectors_select_the_pods_and_no_others(values: Path) -> None:
+    rendered = render("-f", values)
+    labels = of_kind(rendered, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+    selectors = [of_kind(rendered, "Deployment")["spec"]["selector"]["matchLabels"]]
+    selectors += [document["spec"]["selector"] for document in rendered if document["kind"] == "Service"]
+    selectors.append(of_kind(rendered, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"])
+    selectors.append(of_kind(rendered, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"])
+    for selector in selectors:
+        assert selector.items() <= labels
+        assert selector["app.kubernetes.io/instance"] == "fpga"  # another release's pods have another
+    if values.stem in ("autoscaled", "u250"):
+        monitor = of_kind(rendered, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
+        services = [
+            d["metadata"]["name"]
+            for d in rendered
+            if d["kind"] == "Service" and monitor.items() <= d["metadata"]["labels"].items()
+        ]
+        assert services == ["fpga-resnet50-pynq"]  # not the headless one as well: every sample would count twice
+
+
+def test_who_may_connect() -> None:
+    def allowed(values: str) -> dict[str, list[dict[str, object]]]:
+        rules = of_kind(render("-f", NAMED[values]), "NetworkPolicy")["spec"]["ingress"]
+        return {port["port"]: rule["from"] for rule in rules for port in rule["ports"]}
+
+    namespace = [{"podSelector": {}}]
+    assert set(allowed("software")) == {"grpc", "http", "metrics"}
+    assert allowed("software")["grpc"] == allowed("software")["http"] == namespace
+    assert allowed("software")["metrics"] != namespace
+    assert "http" not in allowed("tls")  # Triton cannot encrypt it
+    ports = {port["name"] for port in container(render("-f", NAMED["software"]))["ports"]}
+    assert set(allowed("software")) == ports
+    egress = {
+        name: of_kind(render("-f", NAMED[name]), "NetworkPolicy")["spec"]["egress"]
+        for name in ("software", "autoscaled")
+    }
+    assert egress["software"] == []
+    assert {port["port"] for rule in egress["autoscaled"] for port in rule["ports"]} == {443, 53}
+
+
+def test_a_card_comes_from_the_device_plugin() -> None:
+    rendered = render("-f", NAMED["u250"], "--set", "card.count=2,card.name=xrt:0\\,xrt:1,card.groups={109}")
+    resources = container(rendered)["resources"]
+    (resource,) = (name for name in resources["limits"] if "/" in name)
+    assert resource.startswith("xilinx.com/fpga-xilinx_u250_xdma_201830_2-")
+    assert resources["limits"][resource] == resources["requests"][resource] == 2
+    assert resources["limits"]["memory"]
+    assert "--card=xrt:0,xrt:1" in container(rendered)["args"]
+    assert of_kind(rendered, "Deployment")["spec"]["template"]["spec"]["securityContext"]["supplementalGroups"] == [109]
+    assert not any("xilinx" in name for name in container(render("-f", NAMED["software"]))["resources"]["limits"])
+
+
+@pytest.mark.parametrize("source", [*VALUES, DEPLOY / "kserve" / "serving-runtime.yaml"], ids=lambda path: path.stem)
+def test_the_command_takes_the_arguments(source: Path) -> None:
+    if source in VALUES:
+        given = ("--set", "parameters.resnet50.quorum=1") if source.stem != "autoscaled" else ()
+        words = container(render("-f", source, *given))["args"]
+    else:
+        words = yaml.safe_load(source.read_text())["spec"]["containers"][0]["args"]
+    args = build_parser().parse_args(words)
+    assert args.host == "0.0.0.0"
+    assert bool(args.as_is) + bool(args.sample) + bool(args.xclbin and args.fcweights) == 1
+    for model, name, _ in args.set:
+        assert name in {parameter.name for parameter in {"resnet50": RESNET50, "preprocess": PREPROCESS}[model]}
+    assert bool(args.tls_cert and args.tls_client_ca and args.admin_key_file) == (source.stem == "tls")
+
+
+def test_autoscaling_asks_for_metrics_that_there_are() -> None:
+    scaled = of_kind(render("-f", NAMED["autoscaled"]), "ScaledObject")["spec"]
+    deployment = of_kind(render("-f", NAMED["autoscaled"]), "Deployment")
+    assert "replicas" not in deployment["spec"]  # they are the autoscaler's now
+    assert scaled["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    queries = [trigger["metadata"]["query"] for trigger in scaled["triggers"]]
+    ours = set(re.findall(r"resnet50_\w+(?=\{)", " ".join(queries)))
+    assert ours
+    assert ours <= set(FAMILIES)
+    assert all(f'namespace="{NAMESPACE}",service="fpga-resnet50-pynq"' in query for query in queries)
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool (Debian's package prometheus has it)")
+def test_autoscaling_by_numbers(tmp_path: Path) -> None:
+    """Two pods, 0.9 cards busy with starts of 0.05 s, requests wait 0.2 s: 4 kernel times. And 0 where nobody calls."""
+    scaled = of_kind(render("-f", NAMED["autoscaled"]), "ScaledObject")["spec"]
+    busy, queue = (trigger["metadata"]["query"] for trigger in scaled["triggers"])
+    labels = f'{{namespace="{NAMESPACE}",service="fpga-resnet50-pynq",model="resnet50",pod="%s"}}'
+    rates = {  # a second, of each pod
+        "resnet50_kernel_seconds_sum": 0.45,
+        "resnet50_kernel_seconds_count": 9,
+        "nv_inference_request_success": 10,
+        "nv_inference_queue_duration_us": 2e6,
+    }
+
+    def case(step: float, values: dict[str, float]) -> dict[str, object]:
+        series = [
+            {"series": name + labels % pod, "values": f"0+{15 * rate * step}x40"}
+            for name, rate in rates.items()
+            for pod in "ab"
+        ]
+        expected = [
+            {"expr": query, "eval_time": "8m", "exp_samples": [{"labels": "{}", "value": value}]}
+            for query, value in values.items()
+        ]
+        return {"interval": "15s", "input_series": series, "promql_expr_test": expected}
+
+    tests = [case(1, {f"round({busy}, 1e-6)": 0.9, f"round({queue}, 1e-6)": 4}), case(0, {busy: 0, queue: 0})]
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"tests": tests, "evaluation_interval": "15s"}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", tmp_path / "test.yaml"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((DEPLOY / "docker").glob("Dockerfile.*")), ids=lambda path: path.name)
+def test_hadolint(path: Path) -> None:
+    done = run("hadolint", path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_images_copy_what_there_is() -> None:
+    for path in (DEPLOY / "docker").glob("Dockerfile.*"):
+        text = path.read_text()
+        sources = re.findall(r"^COPY (?:--chmod=\d+ )?(?!--from)(\S+) ", text, re.MULTILINE)
+        assert len(sources) == 4
+        for source in sources:
+            assert (DEPLOY.parent / source).exists(), source
+        words = yaml.safe_load(re.findall(r"^CMD (\[.*\])$", text, re.MULTILINE)[-1])
+        assert build_parser().parse_args(words).host == "0.0.0.0"
