@@ -79,8 +79,9 @@ class DiskList(Sequence[Any]):
     def column(self, index: int) -> npt.NDArray[np.float64]:
         """The numbers in one place of the entries, as an array; without those that are None."""
         self._write()
-        select = f"SELECT c{index} FROM list WHERE c{index} IS NOT NULL"
-        return np.fromiter((value for (value,) in self._db.execute(select)), np.float64)
+        (count,) = self._db.execute(f"SELECT COUNT(c{index}) FROM list").fetchone()
+        rows = self._db.execute(f"SELECT c{index} FROM list WHERE c{index} IS NOT NULL")
+        return np.fromiter((value for (value,) in rows), np.float64, count)
 
     def __len__(self) -> int:
         return self._written + len(self._new)
