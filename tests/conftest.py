@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
+from servers import running
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +49,5 @@ def sample() -> Path:
 def server(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The real tritonserver with the sample on the software card, shared by the tests that do not harm it."""
     repository = Deployment.of_sample(sample).make_repository(tmp_path_factory.mktemp("repository") / "models")
-    with Server(repository) as running:
-        running.wait_ready()
-        yield running
+    with running(repository) as server:
+        yield server

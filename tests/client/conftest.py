@@ -18,6 +18,7 @@ from resnet50_pynq.card_image import read_card_image, write_card_image
 from resnet50_pynq.network.params import Network
 from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
+from servers import running
 
 
 @pytest.fixture(scope="session")
@@ -58,17 +59,15 @@ def top5_server(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     network = Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes())
     write_card_image(folder / "top5.xclbin", network, "top5")
     deployment = Deployment(folder / "top5.xclbin", sample / "fcweights.csv")
-    with Server(deployment.make_repository(folder / "models")) as running:
-        running.wait_ready()
-        yield running
+    with running(deployment.make_repository(folder / "models")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def fast_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the fast model: for what is about the client alone."""
-    with Server(make_fast_repository(tmp_path_factory.mktemp("fast") / "models")) as running:
-        running.wait_ready()
-        yield running
+    with running(make_fast_repository(tmp_path_factory.mktemp("fast") / "models")) as server:
+        yield server
 
 
 @pytest.fixture(params=["grpc", "http"])

@@ -14,6 +14,7 @@ import pytest
 from client_support import Run
 from fast import fast_class, make_fast_repository
 from resnet50_pynq.server.process import Server
+from servers import running
 
 pytestmark = pytest.mark.server
 
@@ -30,8 +31,7 @@ def tls_server(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "--grpc-restricted-protocol=inference:password=sesame",
     ]
     repository = make_fast_repository(tmp_path_factory.mktemp("tls") / "models")
-    with Server(repository, options=options) as server:
-        server.wait_ready()
+    with running(repository, options=options) as server:
         yield server
 
 

@@ -17,6 +17,7 @@ from client_support import Run
 from fast import fast_class, make_fast_repository, make_images
 from PIL import Image
 from resnet50_pynq.server.process import Server
+from servers import running
 
 pytestmark = pytest.mark.server
 
@@ -40,9 +41,8 @@ def labels(val: Path) -> Path:
 def other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A second fast server, with another card image and a clock that is an hour slow."""
     repository = make_fast_repository(tmp_path_factory.mktemp("o") / "models", uuid="feedbeef", clock_ns=-3600 * 10**9)
-    with Server(repository) as running:
-        running.wait_ready()
-        yield running
+    with running(repository) as server:
+        yield server
 
 
 @pytest.fixture

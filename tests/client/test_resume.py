@@ -138,7 +138,8 @@ def restartable(tmp_path: Path) -> Iterator[Callable[[], Server]]:
 
     yield start
     for server in running:
-        server.stop()
+        server.kill()
+        server.stop()  # what it left
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from resnet50_pynq.errors import ServerNotFound
 from resnet50_pynq.network.params import Network
 from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
+from servers import running
 from tritonclient.grpc import model_config_pb2
 
 pytestmark = pytest.mark.server
@@ -60,8 +61,7 @@ def test_the_top5_kernel_declares_top5_alone(sample: Path, tmp_path: Path) -> No
     write_card_image(tmp_path / "top5.xclbin", network, "top5")
     deployment = Deployment(tmp_path / "top5.xclbin", sample / "fcweights.csv")
     labels = dict(line.split() for line in (sample / "images" / "labels.txt").read_text().splitlines())
-    with Server(deployment.make_repository(tmp_path / "models")) as server:
-        server.wait_ready()
+    with running(deployment.make_repository(tmp_path / "models")) as server:
         with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
             for model, outputs in (("resnet50", ["TOP5", "PROVENANCE"]), ("classify", ["TOP5", "PROVENANCE"])):
                 metadata = client.get_model_metadata(model, as_json=True)
@@ -76,8 +76,7 @@ def test_the_photos_with_the_trained_network(shared_data: Path, shared_photos: P
     names = shared_data / "imagenet_classes.txt"
     deployment = Deployment(tmp_path / "card.xclbin", shared_data / "fcweights.csv", names)
     labels = dict(line.rsplit(" ", 1) for line in (shared_photos / "labels.txt").read_text().splitlines())
-    with Server(deployment.make_repository(tmp_path / "models")) as server:
-        server.wait_ready()
+    with running(deployment.make_repository(tmp_path / "models")) as server:
         top5 = classify(server, [(shared_photos / name).read_bytes() for name in labels])
     right = sum(int(label) == ids[0] for label, ids in zip(labels.values(), top5, strict=True))
     assert len(labels) == 50

@@ -24,6 +24,7 @@ from resnet50_pynq.network.params import Network
 from resnet50_pynq.server.process import Server
 from resnet50_pynq.server.repository import default_repository, make_repository
 from resnet50_pynq.weights import load_fc_weights
+from servers import running
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
@@ -75,13 +76,10 @@ def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RESNET50_FAULTS", str(folder / "faults.json"))
         options = ["--model-control-mode=explicit", "--load-model=resnet50"]
-        options.append("--exit-timeout-secs=3")  # Triton waits in vain for all of it where a load was refused
-        running = Server(repository, options=options)
-    with running:
-        running.wait_ready()
-        running.repository = repository  # type: ignore[attr-defined]
-        running.faults = folder / "faults.json"  # type: ignore[attr-defined]
-        yield running
+        with running(repository, options=options) as server:
+            server.repository = repository  # type: ignore[attr-defined]
+            server.faults = folder / "faults.json"  # type: ignore[attr-defined]
+            yield server
 
 
 @pytest.fixture

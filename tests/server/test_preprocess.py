@@ -23,6 +23,7 @@ from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
 from resnet50_pynq.server.repository import drop_outputs
 from resnet50_pynq.tensors import LOGITS, PROVENANCE
+from servers import running
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.server
@@ -99,10 +100,8 @@ def variants(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             assert pattern.search(text), name
             text = pattern.sub(rf'\1"{value}"', text)
         config.write_text(text)
-    with Server(repository) as server:
-        server.wait_ready()
-        with triton.InferenceServerClient(server.grpc_url) as connected:
-            yield connected
+    with running(repository) as server, triton.InferenceServerClient(server.grpc_url) as connected:
+        yield connected
 
 
 def test_a_slow_image_is_refused_in_time_and_holds_nobody_up(variants: Any) -> None:
@@ -157,8 +156,7 @@ def test_decoding_waits_for_a_slow_card(sample: Path, tmp_path: Path) -> None:
     (source / "preprocess" / "config.pbtxt").write_text(text)
     answers: list[Any] = []
     most = {"preprocess": 0, "resnet50": 0}
-    with Server(source) as server:
-        server.wait_ready()
+    with running(source) as server:
         over = threading.Event()
 
         def watch() -> None:
