@@ -128,7 +128,7 @@ def few(tmp_path: Path) -> list[Any]:
 @pytest.fixture
 def restartable(tmp_path: Path) -> Iterator[Callable[[], Server]]:
     """Starts a fast server, each time on the same ports; whatever runs at the end is ended."""
-    repository, ports = make_fast_repository(tmp_path / "models", delay_s=0.04), Ports.free()
+    repository, ports = make_fast_repository(tmp_path / "models", delay_s=0.02), Ports.free()
     running: list[Server] = []
 
     def start() -> Server:
