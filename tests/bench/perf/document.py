@@ -20,6 +20,8 @@ from bench.perf.page import spread
 
 DATA = ROOT / "docs" / "performance.json"
 DOCUMENT = ROOT / "docs" / "performance.md"
+QUIET = 0.25  # of the cores in use before the measurement: no more
+LEAST_TURNS = 3
 NAMES = ("load", "peer", "loadgen", "roofline")
 
 Results = Mapping[str, Any]  # by name of the program's JSON
@@ -98,9 +100,22 @@ def _made(results: Results) -> list[str]:
         "",
         *_table(("command", "date (UTC)", "machine", "load average before"), rows),
         "",
+        *_warnings(results),
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         "",
     ]
+
+
+def _warnings(results: Results) -> list[str]:
+    """What makes figures worth less."""
+    said = []
+    for result in results.values():
+        command, machine = result["made"]["command"], result["made"]["machine"]
+        if machine["load_average_before"] > QUIET * machine["cores"]:
+            said.append(f"`{command}` was run while others used the machine: expect better on a quiet one.")
+        if not result.get("complete", True) or result.get("turns", LEAST_TURNS) < LEAST_TURNS:
+            said.append(f"`{command}` has few turns, or was ended early.")
+    return [line for text in said for line in (f"**{text}**", "")]
 
 
 def _checks(results: Results) -> list[str]:
@@ -289,7 +304,13 @@ def _load(point: Mapping[str, Any]) -> str:
 
 
 def _roofline(result: Mapping[str, Any]) -> list[str]:
-    parts = ["## What holds it up", "", result.get("note", ""), ""]
+    parts = [
+        "## What holds it up",
+        "",
+        "What each stage does by itself, on all cores, and what was reached on the whole server in the same run; then what",
+        "that says.",
+        "",
+    ]
     for chain in result["chains"]:
         rows = [(s["name"], _number(s["images_per_s"]), _number(s["cpu_ms"])) for s in chain["stages"]]
         rows.append((f"**all on {chain['cores']} cores**", _number(chain["cores_roof"]), ""))
