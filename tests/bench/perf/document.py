@@ -307,8 +307,8 @@ def _roofline(result: Mapping[str, Any]) -> list[str]:
     parts = [
         "## What holds it up",
         "",
-        "What each stage does by itself, on all cores, and what was reached on the whole server in the same run; then what",
-        "that says.",
+        "What each stage does by itself, on all cores, what was reached on the whole server in the same run, and what",
+        "to do.",
         "",
     ]
     for chain in result["chains"]:
