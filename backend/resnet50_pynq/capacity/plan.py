@@ -137,11 +137,21 @@ def plan(
             "percent below 100"
         )
     machines = math.ceil(rate / best_rate(machine, latency_s, percent, progress))
-    while True:
-        simulated = simulate(machine, rate / machines, _CHECK_REQUESTS, seed=1)
-        if simulated.percentile_s(percent) <= latency_s:
-            break
-        machines += max(1, machines // 200)  # the search's sample was kinder than this longer one
+    step = max(1, machines // 200)
+
+    def check(count: int) -> Simulated | None:
+        """One machine with its share of the load, for longer than the search looked; None where it is late."""
+        simulated = simulate(machine, rate / count, _CHECK_REQUESTS, seed=1)
+        reached_s = simulated.percentile_s(percent)
+        progress(f"  {count:9,} machines: {1e3 * reached_s:19.2f} ms")
+        return simulated if reached_s <= latency_s else None
+
+    kept = check(machines)
+    while kept is None:
+        machines += step
+        kept = check(machines)
+    while machines > step and (fewer := check(machines - step)):
+        machines, kept = machines - step, fewer
     on_paper = machine.rate_at(latency_s)
     return Plan(
         rate=rate,
@@ -152,7 +162,7 @@ def plan(
         machines=machines,
         on_paper=math.ceil(rate / on_paper) if on_paper else 0,
         bound=math.ceil(rate / machine.peak),
-        simulated=simulated,
+        simulated=kept,
     )
 
 
