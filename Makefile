@@ -141,6 +141,14 @@ fault-report: $(VENV)/.tools sample ## every fault of a card through the real se
 soak: $(VENV)/.tools sample ## load with faults and reloads: nothing may grow (SOAK_S=1800 for half an hour)
 	@PYTHONPATH=tests $(BIN)/python -m bench.serving.soak $(ARGS)
 
+.PHONY: bench-capacity
+bench-capacity: $(VENV)/.tools sample perf-analyzer ## the capacity model against a server with the timing card
+	@PYTHONPATH=tests $(BIN)/python -m bench.capacity.validate $(ARGS)
+
+.PHONY: dashboard-panels
+dashboard-panels: $(VENV)/.tools sample ## pictures of the dashboard's panels, from servers under load (needs prometheus)
+	@PYTHONPATH=tests $(BIN)/python -m bench.monitoring.panels $(ARGS)
+
 .PHONY: clean
 clean: ## remove the virtual environment and everything built
 	rm -rf $(VENV) build
