@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-CACHE_KIB = 256  # of each, filled before anything is written to a file
+CACHE_KIB = 512  # of each, filled before anything is written to a file
 CHUNK = 1000  # rows that are written or read at a time
 
 
