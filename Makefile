@@ -141,6 +141,11 @@ fault-report: $(VENV)/.tools sample ## every fault of a card through the real se
 soak: $(VENV)/.tools sample ## load with faults and reloads: nothing may grow (SOAK_S=1800 for half an hour)
 	@PYTHONPATH=tests $(BIN)/python -m bench.serving.soak $(ARGS)
 
+.PHONY: fleet
+fleet: $(VENV)/.tools sample ## N=3 servers behind HAProxy under load, killed and upgraded: nothing lost, nothing wrong
+	@deploy/fleet/setup
+	$(BIN)/python deploy/fleet/fleet.py --replicas $(or $(N),3) $(ARGS)
+
 .PHONY: bench-capacity
 bench-capacity: $(VENV)/.tools sample perf-analyzer ## the capacity model against a server with the timing card
 	@PYTHONPATH=tests $(BIN)/python -m bench.capacity.validate $(ARGS)

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from client_support import Run
 from fast import fast_class, make_fast_repository
@@ -255,9 +256,22 @@ def test_balancer_lets_only_inference_pass_and_nobody_dawdle(fast_server: Server
         ]
         for method, path in ADMIN_CALLS + odd:
             assert call(address, method, path)[0] == 403, path
-        with socket.create_connection(("127.0.0.1", ports.http), timeout=10) as slow:
-            slow.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n")  # and never the end
-            assert slow.recv(100).startswith(b"HTTP/1.1 408")
+        infer = b"POST /v2/models/classify/infer HTTP/1.1\r\nHost: x\r\n"
+        for begin, code in (
+            (b"GET /v2 HTTP/1.1\r\nHost: x\r\n", b"408"),  # and never the end
+            (infer + b"Transfer-Encoding: chunked\r\n\r\n1\r\nA\r\n", b"411"),
+            (infer + b"Content-Encoding: gzip\r\nContent-Length: 20\r\n\r\n", b"415"),
+            (infer + b"Content-Length: 70000000\r\n\r\n", b"413"),
+        ):
+            with socket.create_connection(("127.0.0.1", ports.http), timeout=10) as connection:
+                connection.sendall(begin)
+                assert connection.recv(100).split()[1] == code
+        with grpc.insecure_channel(f"127.0.0.1:{ports.grpc}") as channel:
+            ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            with pytest.raises(grpc.RpcError, match="compressed requests are not taken"):
+                ask(bytes(1000), compression=grpc.Compression.Gzip, timeout=10)
+            with pytest.raises(grpc.RpcError, match="Request for unknown model"):  # Triton's own answer
+                ask(b"", timeout=10)
     finally:
         process.terminate()
         process.wait()
