@@ -18,7 +18,7 @@ def alveo(cores: int, workers: int, achieved: float, card: float = 2600.0) -> Ch
         Stage(COPY, 20_000, COPYING),
         Stage(CARD, card, 0),
     )
-    return Chain("classify", cores, False, stages, achieved, {"all": DECODING + WAY + COPYING}, workers)
+    return Chain("classify", cores, False, stages, achieved, {"all": DECODING + WAY + COPYING}, 0.0, workers)
 
 
 def software(achieved: float = 210.0) -> Chain:
@@ -28,7 +28,7 @@ def software(achieved: float = 210.0) -> Chain:
         Stage(COPY, 20_000, COPYING),
         Stage(CARD, 250, 8.0),
     )
-    return Chain("classify", 2, True, stages, achieved, {"all": 9.45}, 2)
+    return Chain("classify", 2, True, stages, achieved, {"all": 9.45}, 0.0, 2)
 
 
 def test_two_cores_cannot_decode_for_an_alveo() -> None:
@@ -70,7 +70,7 @@ def test_a_software_card_is_its_own_limit() -> None:
 
 def test_transport_of_one_image_a_request() -> None:
     stages = (Stage(TRANSPORT, 2100, 0.9), Stage(COPY, 20_000, COPYING), Stage(CARD, 2600, 0))
-    chain = Chain("resnet50", 2, False, stages, 2000, {"all": 0.95}, 0)
+    chain = Chain("resnet50", 2, False, stages, 2000, {"all": 0.95}, 0.0)
     assert bottleneck(chain) == TRANSPORT
     told = " / ".join(advise(chain))
     assert "send more images a request" in told
@@ -79,7 +79,7 @@ def test_transport_of_one_image_a_request() -> None:
 
 def test_copying_by_one_thread_can_be_the_limit() -> None:
     stages = (Stage(TRANSPORT, 9000, 0.1), Stage(COPY, 1500, 0.6), Stage(CARD, 2600, 0))
-    chain = Chain("resnet50", 8, False, stages, 1490, {"all": 0.7}, 0)
+    chain = Chain("resnet50", 8, False, stages, 1490, {"all": 0.7}, 0.0)
     assert advise(chain)[0].startswith("copying into the card's buffers is the limit: 1500/s")
 
 
@@ -88,12 +88,17 @@ def test_far_below_the_roof_with_idle_cores_more_requests_are_asked_for() -> Non
     assert told == "500/s is 19% of the roof of 2600/s, and the cores are busy for 5%: keep more requests under way"
 
 
+def test_far_below_the_roof_because_of_others_that_is_said() -> None:
+    told = advise(dataclasses.replace(software(achieved=85), others=0.6))[-1]
+    assert "others used 60% of the cores: measure again when the machine is quiet" in told
+
+
 def test_far_below_the_roof_with_busy_cores_that_is_said() -> None:
     chain = dataclasses.replace(software(achieved=150), cpu_ms={"all": 13.0})
     assert "the cores are busy (98%), with more than the stages alone cost them" in advise(chain)[-1]
 
 
 def test_a_stage_that_is_not_there_is_an_error() -> None:
-    lonely = Chain("copy alone", 2, False, (Stage(DECODE, 10, 1), Stage(TRANSPORT, 20, 1)), 5, {"all": 1.0}, 2)
+    lonely = Chain("copy alone", 2, False, (Stage(DECODE, 10, 1), Stage(TRANSPORT, 20, 1)), 5, {"all": 1.0}, 0.0)
     with pytest.raises(ValueError, match="has no stage 'card'"):
         advise(lonely)

@@ -48,11 +48,11 @@ class Neighbours:
     """How much of the machine's cores others use from now on: whatever is neither this process nor one it started."""
 
     def __init__(self) -> None:
-        self._start_s, self._busy_s, self._own_s = time.monotonic(), _busy_s(), _own_s()
+        self._start_s, self._busy_s, self._own_s = time.monotonic(), busy_s(), _own_s()
 
     def share(self) -> float:
         """From 0 to 1, since the beginning; to be asked when all processes that were started have ended."""
-        theirs_s = (_busy_s() - self._busy_s) - (_own_s() - self._own_s)
+        theirs_s = (busy_s() - self._busy_s) - (_own_s() - self._own_s)
         return round(max(0.0, theirs_s) / (CORES * (time.monotonic() - self._start_s)), 3)
 
     def note(self, made: dict[str, Any]) -> None:
@@ -62,7 +62,8 @@ class Neighbours:
             print(f"others used {self.share():.0%} of the cores meanwhile: measure again when the machine is quiet")
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
+    """Processor time that all programs of the machine have used, and what its host took from it."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 

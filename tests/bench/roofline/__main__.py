@@ -32,6 +32,10 @@ from resnet50_pynq.server.process import Server
 from resnet50_pynq.server.sizing import decode_workers
 from resnet50_pynq.weights import load_fc_weights
 
+NOTE = (
+    "Each stage's ceiling is what it does alone; all of them, and perf_analyzer, share these cores when the whole is "
+    "measured. Transport and queue are measured with a card that answers at once."
+)
 CARDS = ("software:0", "timing:0")
 BATCH = 100  # images a request where requests are large, and a start of the card alone
 PIXELS, JPEG = "resnet50, pixels, gRPC", "classify, JPEG, gRPC"
@@ -68,7 +72,9 @@ def chain(load: str, card: str, workers: int, values: dict[str, Reached]) -> Cha
     stages.append(Stage(COPY, copy.images_per_s, copy.total_ms))
     stages.append(Stage(CARD, kernel.images_per_s, kernel.total_ms if software else 0.0))
     reached = values[f"{card}: {load}"]
-    return Chain(f"{card}: {load}", CORES, software, tuple(stages), reached.images_per_s, reached.cpu_ms, workers)
+    return Chain(
+        f"{card}: {load}", CORES, software, tuple(stages), reached.images_per_s, reached.cpu_ms, reached.others, workers
+    )
 
 
 def show(values: dict[str, Reached], chains: list[Chain]) -> None:
@@ -147,7 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         {**asdict(c), "roof": c.roof, "cores_roof": c.cores_roof, "bottleneck": bottleneck(c), "advice": advise(c)}
         for c in chains
     ]
-    write_result("roofline", {"made": how, "alone": {n: asdict(v) for n, v in values.items()}, "chains": told})
+    write_result(
+        "roofline", {"made": how, "note": NOTE, "alone": {n: asdict(v) for n, v in values.items()}, "chains": told}
+    )
 
 
 if __name__ == "__main__":

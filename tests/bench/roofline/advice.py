@@ -32,6 +32,7 @@ class Chain:
     stages: tuple[Stage, ...]
     achieved: float  # images/s
     cpu_ms: dict[str, float]  # an image, by process, while that was reached
+    others: float  # share of the cores that other programs used meanwhile
     decode_workers: int = 0
 
     @property
@@ -171,4 +172,6 @@ def _below(chain: Chain) -> str:
     reached = f"{chain.achieved:.0f}/s is {chain.achieved / chain.roof:.0%} of the roof of {chain.roof:.0f}/s"
     if chain.busy >= NEAR:
         return f"{reached}: the cores are busy ({chain.busy:.0%}), with more than the stages alone cost them"
+    if chain.others > 1 - NEAR:
+        return f"{reached}, and others used {chain.others:.0%} of the cores: measure again when the machine is quiet"
     return f"{reached}, and the cores are busy for {chain.busy:.0%}: keep more requests under way"

@@ -11,6 +11,7 @@ from statistics import median
 import numpy as np
 import psutil
 import tritonclient.grpc as grpc
+from bench.common.machine import CORES, busy_s
 from bench.common.perf_analyzer import analyze
 from bench.decode.alone import processor_seconds
 from resnet50_pynq.kernel import Kernel
@@ -36,6 +37,7 @@ class Reached:
 
     images_per_s: float
     cpu_ms: dict[str, float]
+    others: float = 0.0  # share of the cores that other programs used; of a whole server only
 
     @property
     def total_ms(self) -> float:
@@ -48,6 +50,7 @@ def loaded(server: Server, load: Load, images: Path, seconds: float) -> Reached:
     process = psutil.Process(server.process.pid)
     with grpc.InferenceServerClient(server.grpc_url) as client:
         count, before = _images(client, load.model), processor_seconds(process)
+        begin_s, busy = time.monotonic(), busy_s()
         point = analyze(
             server.http_url if load.protocol == "http" else server.grpc_url,
             load.model,
@@ -60,8 +63,10 @@ def loaded(server: Server, load: Load, images: Path, seconds: float) -> Reached:
         )
         # The warm-up is in both, images and processor time.
         count, after = _images(client, load.model) - count, processor_seconds(process)
+        ours_s = sum(after.values()) - sum(before.values()) + point.client_cpu_s
+        others = max(0.0, busy_s() - busy - ours_s) / (CORES * (time.monotonic() - begin_s))
     cpu_ms = {name: 1000 * (after[name] - before[name]) / count for name in after}
-    return Reached(point.images_per_s, {**cpu_ms, CLIENT: 1000 * point.client_cpu_s / count})
+    return Reached(point.images_per_s, {**cpu_ms, CLIENT: 1000 * point.client_cpu_s / count}, others)
 
 
 def _images(client: grpc.InferenceServerClient, model: str) -> int:
@@ -114,4 +119,5 @@ def _median(values: list[Reached]) -> Reached:
     return Reached(
         median(value.images_per_s for value in values),
         {name: median(value.cpu_ms[name] for value in values) for name in values[0].cpu_ms},
+        median(value.others for value in values),
     )
