@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import urllib.request
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,12 +42,17 @@ class Measured:
     p99_s: float
     batch: float
     copy_s: float  # an image
+    busy: float  # share of the time that the card runs
+    queue_per_kernel: float  # the signals of deploy/monitoring
+    wait_per_kernel: float
 
 
 def counters(server: Server) -> dict[str, float]:
-    """The model's sums so far."""
+    """The model's sums so far; it publishes once a second."""
+    time.sleep(2)
     text = urllib.request.urlopen(f"http://{server.metrics_url}/metrics").read().decode()
-    return {name: float(value) for name, value in re.findall(r"^resnet50_(\w+_(?:sum|count))\{.*\} (\S+)$", text, re.M)}
+    found = re.findall(r"^(?:resnet50|nv_inference)_(\w+)\{[^}]*\} (\S+)$", text, re.M)
+    return {name: float(value) for name, value in found}  # one model and one card, so that a name is enough
 
 
 def measure(server: Server, images: int, requests: int, window_s: float, folder: Path) -> Measured:
@@ -60,14 +66,21 @@ def measure(server: Server, images: int, requests: int, window_s: float, folder:
     row = next(csv.DictReader(report.open()))
     after = counters(server)
     delta = {name: value - before.get(name, 0.0) for name, value in after.items()}
+    kernel_s = delta["kernel_seconds_sum"] / delta["kernel_seconds_count"]
+    queue_s = delta["queue_duration_us"] / 1e6 / delta["request_success"]
+    total_s = delta["total_seconds_sum"] / delta["total_seconds_count"]
+    batch, rate = delta["batch_images_sum"] / delta["batch_images_count"], float(row["Inferences/Second"])
     return Measured(
         images=images,
         offered=float(requests * images),
-        rate=float(row["Inferences/Second"]),
+        rate=rate,
         p50_s=float(row["p50 latency"]) / 1e6,
         p99_s=float(row["p99 latency"]) / 1e6,
-        batch=delta["batch_images_sum"] / delta["batch_images_count"],
+        batch=batch,
         copy_s=delta["copy_seconds_sum"] / delta["batch_images_sum"],
+        busy=kernel_s * rate / batch,
+        queue_per_kernel=queue_s / kernel_s,
+        wait_per_kernel=(queue_s + total_s - kernel_s) / kernel_s,
     )
 
 
@@ -102,14 +115,17 @@ def main() -> int:
     machine = replace(machine, overhead_s=first.p50_s - simulate(machine, first.offered).percentile_s(50))
     print(f"\nload average before {before:.1f}; copy {1e3 * machine.copy_s:.3f} ms an image (first row), ", end="")
     print(f"overhead {1e3 * machine.overhead_s:.2f} ms a request (from the first row's median)\n")
-    print("| images a request | images/s offered | measured | images a start: model, measured ", end="")
-    print("| median: model, measured | p99: model, measured |\n|---|---|---|---|---|---|")
+    print("| images a request | images/s offered | measured | (model, measured:) images a start ", end="")
+    print("| median | p99 | card busy | queue | wait |\n|---|---|---|---|---|---|---|---|---|")
     results = []
     for row in rows:
         model = simulate(replace(machine, request_images=row.images), row.offered)
         times = [(1e3 * model.percentile_s(q), 1e3 * t) for q, t in ((50, row.p50_s), (99, row.p99_s))]
         print(f"| {row.images} | {row.offered:.0f} | {row.rate:.0f} | {model.batch:.2f}, {row.batch:.2f} | ", end="")
-        print(" | ".join(f"{a:.1f}, {b:.1f} ms" for a, b in times), "|")
+        print(" | ".join(f"{a:.1f}, {b:.1f} ms" for a, b in times), end=" | ")
+        signals = [(model.busy, row.busy), (model.queue_per_kernel, row.queue_per_kernel)]
+        signals.append((model.wait_per_kernel, row.wait_per_kernel))
+        print(" | ".join(f"{a:.2f}, {b:.2f}" for a, b in signals), "|")
         predicted = {"batch": model.batch, "p50_s": model.percentile_s(50), "p99_s": model.percentile_s(99)}
         results.append({"measured": asdict(row), "model": predicted})
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -148,7 +148,7 @@ def draw(address: str, job: str, title: str, begin_s: float, end_s: float, outpu
         axis.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
         axis.xaxis.set_major_locator(dates.MinuteLocator())
         if series:
-            axis.legend(fontsize=8, loc="upper left")
+            axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncol=3, frameon=False)
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, pil_kwargs={"optimize": True})
     plt.close(figure)
