@@ -104,7 +104,7 @@ performance: $(VENV)/.tools ## docs/performance.md and its JSON from what the be
 bench-all: bench bench-peer bench-roofline loadgen performance ## everything that docs/performance.md shows, measured, and the document made
 
 .PHONY: kubernetes-tools
-kubernetes-tools: setup ## helm, kubectl, hadolint and schemas, for the tests of deploy/: build/kubernetes/bin
+kubernetes-tools: setup ## helm, hadolint and schemas, for the tests of deploy/: build/kubernetes/bin
 	@deploy/setup-kubernetes-tools $(BIN)/python
 
 .PHONY: bench-engine
