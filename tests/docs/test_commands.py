@@ -86,7 +86,9 @@ def check(words: list[str], marked: bool = False) -> None:
         for word in words[1:]:
             variable = re.fullmatch(r"([A-Z_]+)=.*", word)
             assert f"$({variable[1]})" in MAKEFILE if variable else word in TARGETS, f"the Makefile has no {word}"
-    elif name.startswith("python") and words[1:2] != ["-m"]:
+    elif name.startswith("python") and words[1] == "-c":
+        compile(words[2], str(words), "exec")
+    elif name.startswith("python") and words[1] != "-m":
         script = ROOT / words[1]
         known = script.read_text()
         for word in words[2:]:
