@@ -121,7 +121,7 @@ def _run(
 
 def _look(server: Server) -> dict[str, float]:
     parent = psutil.Process(server.process.pid)
-    stubs = [p for p in parent.children() if any("resnet50_0_0" in word for word in p.cmdline())]
+    stubs = [child for child in parent.children() if _is_stub(child)]
     stub = stubs[-1]  # after a reload, the new one
     region = Path("/dev/shm").glob(f"{server._shm_prefix}*")
     return {
@@ -135,6 +135,13 @@ def _look(server: Server) -> dict[str, float]:
         "server_threads": parent.num_threads(),
         "shm_mb": sum(path.stat().st_blocks * 512 for path in region) / 1e6,
     }
+
+
+def _is_stub(process: psutil.Process) -> bool:
+    try:
+        return any("resnet50_0_0" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:  # or a zombie: one that has just ended
+        return False
 
 
 def _growth(samples: list[dict[str, float]]) -> dict[str, float]:
