@@ -108,6 +108,7 @@ def _classify(server: Server) -> None:
 
 
 def test_the_dashboard_is_what_its_program_writes() -> None:
+    pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk is not for Python 3.10")
     written = runpy.run_path(str(MONITORING / "dashboard.py"))["build"]()
     assert written == (MONITORING / "grafana-dashboard.json").read_text(), "run deploy/monitoring/dashboard.py"
 
