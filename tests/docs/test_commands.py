@@ -6,9 +6,12 @@ and tests/app/test_application_docs.py. Here each command of each document is he
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import importlib
 import re
 import shlex
+import textwrap
 from argparse import ArgumentParser, _SubParsersAction
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +114,22 @@ def test_a_command_is_understood(line: Line) -> None:
     for part in re.split(r"\s(?:\||&&|;)\s", line.text):
         if words := words_of(part):
             check(words, line.marked)
+
+
+PROGRAMS = [
+    pytest.param(textwrap.dedent(fence[3]), id=f"{document.relative_to(ROOT)}: {fence[3].strip().splitlines()[0]}")
+    for document in DOCUMENTS
+    for fence in _FENCE.finditer(document.read_text())
+    if fence[2] == "python"
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_a_program_imports_is_there(program: str) -> None:
+    for node in ast.walk(ast.parse(program)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            module = importlib.import_module(node.module)
+            assert [name.name for name in node.names if not hasattr(module, name.name)] == []
 
 
 def subcommands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
