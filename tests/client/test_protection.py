@@ -256,12 +256,16 @@ def test_balancer_lets_only_inference_pass_and_nobody_dawdle(fast_server: Server
         ]
         for method, path in ADMIN_CALLS + odd:
             assert call(address, method, path)[0] == 403, path
+        head = b"Inference-Header-Content-Length: "
         infer = b"POST /v2/models/classify/infer HTTP/1.1\r\nHost: x\r\n"
         for begin, code in (
             (b"GET /v2 HTTP/1.1\r\nHost: x\r\n", b"408"),  # and never the end
             (infer + b"Transfer-Encoding: chunked\r\n\r\n1\r\nA\r\n", b"411"),
             (infer + b"Content-Encoding: gzip\r\nContent-Length: 20\r\n\r\n", b"415"),
-            (infer + b"Content-Length: 70000000\r\n\r\n", b"413"),
+            (infer + b"Content-Length: 60000\r\n\r\n", b"413"),
+            (infer + head + b"60000\r\nContent-Length: 100000\r\n\r\n", b"413"),
+            (infer + head + b"10\r\n" + head + b"9999999\r\nContent-Length: 9999999\r\n\r\n", b"413"),
+            (infer + head + b"300\r\nContent-Length: 70000000\r\n\r\n", b"413"),
         ):
             with socket.create_connection(("127.0.0.1", ports.http), timeout=10) as connection:
                 connection.sendall(begin)

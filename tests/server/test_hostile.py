@@ -29,7 +29,7 @@ pytestmark = pytest.mark.server
 
 INFER = "/v2/models/resnet50/infer"
 PIXELS = {"name": "PIXELS", "datatype": "UINT8", "shape": [1, 224, 224, 3]}
-DEEP = b"[" * 100_000
+DEEP = b"[" * 50_000
 MALFORMED = {
     "nothing": (b"", {}),
     "no JSON": (b"\x00\xff{", {}),
@@ -150,6 +150,15 @@ def test_weakness_a_body_in_very_many_pieces_ends_the_server(sample: Path, tmp_p
         with socket.create_connection((server.ports.host, server.ports.http), timeout=60) as connection:
             connection.sendall(head + b"1\r\nA\r\n" * 800_000 + b"0\r\n\r\n")
             assert connection.recv(100) == b""
+        assert server.process.wait(10) != 0
+
+
+@pytest.mark.long
+def test_weakness_deep_json_ends_the_server(sample: Path, tmp_path: Path) -> None:
+    with Server(Deployment.of_sample(sample).make_repository(tmp_path / "models")) as server:
+        server.wait_ready()
+        with pytest.raises(http.client.RemoteDisconnected):
+            post(server, b'{"inputs":' + b"[" * 500_000)
         assert server.process.wait(10) != 0
 
 
