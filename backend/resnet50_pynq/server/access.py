@@ -93,6 +93,6 @@ def read_admin_key(path: Path) -> str:
     if not re.fullmatch(rf"[A-Za-z0-9_-]{{{_SHORTEST_KEY},}}", key):
         raise BadParameter(
             f"the admin key in {path} has {len(key)} characters; it needs {_SHORTEST_KEY} or more, of letters, digits, "
-            f"- and _: python3 -c 'import secrets; print(secrets.token_urlsafe(32))' > {path}"
+            f"- and _: openssl rand -hex 32 > {path}"
         )
     return key
