@@ -22,7 +22,7 @@ from bench.common.machine import SAMPLE, Neighbours, made, write_result
 from bench.loadgen.scenarios import LoadGen, Outcome
 from bench.loadgen.search import confirm, highest_rate
 from bench.loadgen.senders import SENDERS
-from resnet50_client import find_images
+from resnet50_client import Client, ClientError, find_images
 from resnet50_client.labels import read_labels
 from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
@@ -48,6 +48,15 @@ def served(card: str, url: str | None) -> Iterator[str]:
         server = stack.enter_context(Server(Deployment.of_sample(SAMPLE, card).make_repository(scratch / "models")))
         server.wait_ready()
         yield server.grpc_url
+
+
+def cards_of(url: str) -> list[str]:
+    """What the server says that it computes on, as one name."""
+    try:
+        with Client(url) as client:
+            return [" and ".join(client.describe().cards)]
+    except ClientError as error:
+        raise SystemExit(f"loadgen: {error}") from None
 
 
 def measure(loadgen: LoadGen, seconds: float, limit_s: float) -> dict[str, Any]:
@@ -125,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seconds", type=float, default=3, help="of each test (default: 3); LOADGEN_S= sets it")
     parser.add_argument("--cards", default="software:0,timing:0", help="to serve, with commas (default: %(default)s)")
-    parser.add_argument("--url", help="host:port, gRPC, of a server that is up; --cards then only names its card")
+    parser.add_argument("--url", help="host:port, gRPC, of a server that is up, in the place of --cards")
     parser.add_argument("--inputs", default="pixels,jpeg", help="(default: %(default)s)")
     parser.add_argument(
         "--images", type=Path, default=SAMPLE / "images", metavar="FOLDER", help="default: the sample's"
@@ -137,11 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="top-1 by FOLDER/labels.txt too; not of a timing card, which computes nothing",
     )
     args = parser.parse_args(arguments)
-    cards, inputs = args.cards.split(","), args.inputs.split(",")
+    cards, inputs = cards_of(args.url) if args.url else args.cards.split(","), args.inputs.split(",")
     if unknown := set(inputs) - set(SENDERS):
         parser.error(f"unknown input {', '.join(sorted(unknown))}: it is {' or '.join(SENDERS)}")
-    if args.accuracy and any(card.startswith("timing") for card in cards):
-        parser.error("a timing card computes nothing and has no accuracy: add --cards software:0")
+    if args.accuracy and any("timing" in card for card in cards):
+        parser.error("a timing card computes nothing and has no accuracy: say --cards software:0")
     note = NOTE.format(seconds=args.seconds)
     print(note, flush=True)
     neighbours = Neighbours()
@@ -164,10 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{note}")
     neighbours.note(result["made"])
     write_result("loadgen", result)
-    failed = sum(
-        counts_of.get("failed", 0) for r in result["results"] for counts_of in (r["SingleStream"], r["Offline"])
-    )
-    return 1 if failed else 0
+    return int(any(line[scenario]["failed"] for line in result["results"] for scenario in ("SingleStream", "Offline")))
 
 
 if __name__ == "__main__":

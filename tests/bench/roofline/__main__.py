@@ -153,8 +153,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         {**asdict(c), "roof": c.roof, "cores_roof": c.cores_roof, "bottleneck": bottleneck(c), "advice": advise(c)}
         for c in chains
     ]
+    jpegs = f"JPEGs: {len(files)} files of {sum(map(len, files)) / len(files) / 1000:.0f} kB on average."
     write_result(
-        "roofline", {"made": how, "note": NOTE, "alone": {n: asdict(v) for n, v in values.items()}, "chains": told}
+        "roofline",
+        {"made": how, "note": f"{NOTE} {jpegs}", "alone": {n: asdict(v) for n, v in values.items()}, "chains": told},
     )
 
 
