@@ -22,7 +22,7 @@ BACKENDS = ("grpc", "http")  # in haproxy.cfg; the state of "http" follows that 
 
 EXAMPLES = """\
 examples:
-  balancer.py config --replica card1=10.0.0.1 --replica card2=10.0.0.2 > /etc/haproxy/haproxy.cfg
+  balancer.py config --replica card1=10.0.0.1 --replica card2=10.0.0.2 --user haproxy > /etc/haproxy/haproxy.cfg
   balancer.py config --replica a=127.0.0.1:8001:8000 --replica b=127.0.0.1:9001:9000 --tls-cert server.pem
   balancer.py status
   balancer.py drain card1 && ssh card1 systemctl restart resnet50 && balancer.py ready card1
@@ -61,6 +61,7 @@ def configuration(
     control: Path = DEFAULT_SOCKET,
     tls_cert: Path | None = None,
     tls_client_ca: Path | None = None,
+    user: str | None = None,
 ) -> str:
     """HAProxy's configuration.
 
@@ -70,6 +71,7 @@ def configuration(
         control: the socket for `Balancer`.
         tls_cert: certificate with its private key, one PEM file; without, neither side is encrypted.
         tls_client_ca: clients need a certificate of this authority.
+        user: who HAProxy becomes, with the group of that name, once root has opened its ports; without, it stays.
 
     Returns:
         The text of a configuration file.
@@ -81,6 +83,7 @@ def configuration(
         tls += f" verify required ca-file {tls_client_ca.resolve()}"
     return string.Template(TEMPLATE.read_text()).substitute(
         socket=control,
+        user=f"    user {user}\n    group {user}" if user else "",
         grpc_bind=grpc_bind + (f"{tls} alpn h2" if tls else " proto h2"),
         http_bind=http_bind + (f"{tls} alpn http/1.1" if tls else ""),
         grpc_servers="\n".join(f"    server {r.name} {r.host}:{r.grpc_port} port {r.http_port}" for r in replicas),
@@ -174,6 +177,7 @@ def main() -> int:
     c.add_argument("--http-bind", default=":8000", metavar="ADDRESS:PORT")
     c.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate and private key in one file")
     c.add_argument("--tls-client-ca", type=Path, metavar="PEM", help="ask clients for a certificate of this authority")
+    c.add_argument("--user", help="who HAProxy becomes where root starts it, on Debian: haproxy")
     commands.add_parser("status", help="the replicas, and what they have to do")
     c = commands.add_parser("drain", help="no more requests to a replica; return when it has none")
     c.add_argument("name")
@@ -185,7 +189,7 @@ def main() -> int:
         if options.tls_client_ca and not options.tls_cert:
             parser.error("--tls-client-ca needs --tls-cert")
         names = (options.grpc_bind, options.http_bind, options.socket, options.tls_cert, options.tls_client_ca)
-        print(configuration(options.replica, *names), end="")
+        print(configuration(options.replica, *names, options.user), end="")
         return 0
     balancer = Balancer(options.socket)
     try:
