@@ -79,7 +79,7 @@ class Screen:
             except BalancerError as error:
                 states = str(error)
             seconds = time.monotonic() - self._start_s
-            line = f"{seconds:7.1f} s  {title}: {_rate(fleet, RATE_S):.0f} images/s | {states}{_outcome(fleet)}"
+            line = f"{seconds:7.1f} s  {title}: {_rate(fleet, RATE_S):.0f} images/s{_outcome(fleet)} | {states}"
             print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
 
 
