@@ -210,7 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as failure:
         print(f"{failure}\nended early; what was measured is kept")
         code = 1
-    result["rows"] = [row.as_json() for row in rows if row.stages_ms]
+    servers = [setup.name for setup in SETUPS]
+    by_server = sorted(rows, key=lambda row: servers.index(row.case.server))
+    result["rows"] = [row.as_json() for row in by_server if row.stages_ms]
     result["turns"] = max(len(row.points) for row in rows)
     result["complete"] = code == 0
     result["made"]["machine"]["load_average_after"] = round(os.getloadavg()[0], 2)
