@@ -111,7 +111,7 @@ def _bold(verdict: str) -> str:
 
 
 def _beside_published(results: Results) -> list[str]:
-    rows = [(f.what, _number(f.images_per_s), _number(f.p50_ms), _number(f.p99_ms), f.label) for f in published.FIGURES]
+    rows = [(f.what, str(f.images_per_s), str(f.p50_ms), str(f.p99_ms or "-"), f.label) for f in published.FIGURES]
     for setup, label in (
         (TIMING, "measured here, the timing card: the whole server, the card's time as published"),
         (SOFTWARE, "measured here, the software card: the whole server, the network on the CPU"),
