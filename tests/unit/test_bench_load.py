@@ -147,6 +147,7 @@ def test_compare_says_by_its_exit_code_whether_something_got_worse(tmp_path: Pat
     (tmp_path / "old.json").write_text(json.dumps({"load": old, "loadgen": {}}))
     (tmp_path / "slower.json").write_text(json.dumps(slower))
     (tmp_path / "other.json").write_text("[]")
+    (tmp_path / "once.json").write_text(json.dumps(result(row(p50_ms=[2.5], p99_ms=[3.0], images_per_s=[400.0]))))
     worse = run_compare(tmp_path / "old.json", tmp_path / "slower.json")
     assert worse.returncode == 1
     assert "note: python 3.11.7, then 3.10.1" in worse.stdout
@@ -155,6 +156,9 @@ def test_compare_says_by_its_exit_code_whether_something_got_worse(tmp_path: Pat
     unusable = run_compare(tmp_path / "old.json", tmp_path / "other.json")
     assert unusable.returncode == 2
     assert "other.json is no result of 'make bench'" in unusable.stderr
+    once = run_compare(tmp_path / "once.json", tmp_path / "once.json")
+    assert once.returncode == 2
+    assert "no case in common that both measured at least twice" in once.stderr
 
 
 def test_the_page_shows_everything_and_needs_nothing_else() -> None:

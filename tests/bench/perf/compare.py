@@ -48,9 +48,9 @@ class Change:
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Every figure of the cases that are in both."""
-    before = {_name(row): row for row in old["rows"]}
-    pairs = [(before[_name(row)], row) for row in new["rows"] if _name(row) in before]
+    """Every figure of the cases that are in both, with at least two turns: one alone says nothing of its noise."""
+    before, after = ({_name(row): row for row in result["rows"] if len(row["p50_ms"]) > 1} for result in (old, new))
+    pairs = [(before[name], row) for name, row in after.items() if name in before]
     usual = {
         figure: 2 * statistics.median(_range(row[figure]) for pair in pairs for row in pair) if pairs else 0.0
         for figure in FIGURES
@@ -118,7 +118,7 @@ def main() -> int:
     old, new = _read(args.old), _read(args.new)
     changes = compare(old, new)
     if not changes:
-        return _unusable("the two results have no case in common")
+        return _unusable("the two results have no case in common that both measured at least twice")
     for text in differences(old, new):
         print(f"note: {text}")
     shown = [change for change in changes if args.all or change.verdict != "same"]
