@@ -127,7 +127,7 @@ def build_parser() -> argparse.ArgumentParser:
     c.add_argument("--max-batch", type=_positive, default=128, help="images in a start (default: %(default)s)")
     c.add_argument("--request-images", type=_positive, default=1, help="images in a request (default: %(default)s)")
     c.add_argument("--decode-ms", type=_amount, default=1.235, help="of a core, an image (default: 1.235); 0: pixels")
-    c.add_argument("--copy-ms", type=_amount, default=0.02, help="host to card, an image (default: 0.02)")
+    c.add_argument("--copy-ms", type=_amount, default=0.04, help="host to card, an image (default: 0.04)")
     c.add_argument("--overhead-ms", type=_amount, default=2.6, help="Triton and gRPC, a request (default: 2.6)")
     c.add_argument("--image-kb", type=_amount, default=110.0, help="on the wire, 1000 bytes (default: 110; pixels 151)")
     c.add_argument("--json", action="store_true", help="print the plan as JSON")
