@@ -73,13 +73,11 @@ def bottleneck(chain: Chain) -> str:
 
 
 def advise(chain: Chain) -> list[str]:
-    """What holds the chain up and what to change, a sentence each, the bottleneck first."""
+    """What holds the chain up and what to change, a sentence each; first, where it is far below its roof, why."""
     name = bottleneck(chain)
     told = {CARD: _software_card if chain.is_software else _card, DECODE: _decode, TRANSPORT: _transport, COPY: _copy}
     sentences = told[name](chain)
-    if chain.achieved < NEAR * chain.roof:
-        sentences.append(_below(chain))
-    return sentences
+    return [*([_below(chain)] if chain.achieved < NEAR * chain.roof else []), *sentences]
 
 
 def _share(chain: Chain, stage: Stage) -> str:
