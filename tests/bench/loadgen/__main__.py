@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.common.machine import SAMPLE, Neighbours, made, write_result
+from bench.common.program import run
 from bench.loadgen.scenarios import LoadGen, Outcome
 from bench.loadgen.search import confirm, highest_rate
 from bench.loadgen.senders import SENDERS
@@ -177,4 +178,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run(main)

@@ -24,6 +24,7 @@ from typing import Any
 
 from bench.common.machine import CORES, SAMPLE, Neighbours, made, write_result
 from bench.common.perf_analyzer import Point, analyze
+from bench.common.program import run
 from bench.engine.contenders import MODELS, VENV, prepare
 from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
@@ -200,4 +201,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from bench.common.machine import CORES, RESULTS, SAMPLE, Neighbours, made, write_result
 from bench.common.perf_data import write_images
+from bench.common.program import run
 from bench.decode import photos
 from bench.decode.alone import decoding_alone, instant_repository
 from bench.roofline.advice import CARD, COPY, DECODE, TRANSPORT, Chain, Stage, advise, bottleneck
@@ -161,4 +162,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
