@@ -159,6 +159,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a parameter of a model, such as resnet50.threads=4; may be repeated",
     )
     c.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    c.add_argument("--http-host", metavar="HOST", help="HTTP's, where it is to be another than --host")
     c.add_argument("--http-port", type=int, default=8000)
     c.add_argument("--grpc-port", type=int, default=8001)
     c.add_argument("--metrics-port", type=int, default=8002)
@@ -346,8 +347,8 @@ def serve(args: argparse.Namespace) -> int:
         ports = Ports.free(args.host)
     admin_key = read_admin_key(args.admin_key_file) if args.admin_key_file else None
     access = Access(args.tls_cert, args.tls_key, args.tls_client_ca, admin_key)
-    if access.tls_cert:
-        ports = replace(ports, http_host="127.0.0.1")  # Triton cannot encrypt it
+    http_host = args.http_host or ("127.0.0.1" if access.tls_cert else args.host)  # Triton cannot encrypt it
+    ports = replace(ports, http_host=http_host)
     parameters: dict[str, dict[str, str]] = {}
     for model, name, value in args.set:
         parameters.setdefault(model, {})[name] = value
@@ -381,7 +382,7 @@ def serve(args: argparse.Namespace) -> int:
         models = replace(models, batching=tuned.batching)
     elif isinstance(models, Deployment):
         models = replace(models, preset=args.preset)
-    options = [*access.options(args.host, args.option), *args.option]
+    options = [*access.options((args.host, http_host), args.option), *args.option]
     return serve_until_done(models, args.repository, ports, args.log, args.run, options)
 
 

@@ -18,6 +18,7 @@ import grpc
 import pytest
 from client_support import Run
 from fast import fast_class, make_fast_repository
+from resnet50_pynq import cli
 from resnet50_pynq.errors import BadParameter
 from resnet50_pynq.server.access import ADMIN_HEADER, Access, read_admin_key
 from resnet50_pynq.server.process import Ports, Server
@@ -133,16 +134,33 @@ def test_http_admin_calls_need_the_key(protected: Ports) -> None:
 
 
 def test_options_by_address() -> None:
-    assert Access().options("127.0.0.1") == Access().options("localhost") == []
-    closed = Access().options("0.0.0.0")
+    assert Access().options(["127.0.0.1"]) == Access().options(["localhost"]) == []
+    closed = Access().options(["0.0.0.0"])
     keys = {option.rpartition("=")[2] for option in closed}
     assert len(closed) == 2
     assert len(keys) == 1
     assert len(keys.pop()) >= 32
-    assert closed != Access().options("0.0.0.0")  # not the same key twice
+    assert closed != Access().options(["0.0.0.0"])  # not the same key twice
+    assert len(Access().options(["127.0.0.1", "0.0.0.0"])) == 2  # one open address is enough
     theirs = "--http-restricted-api=shared-memory:a=b"
-    assert Access().options("0.0.0.0", [theirs]) == []
-    assert len(Access().options("0.0.0.0", ["--http-restricted-api=inference:a=b"])) == 2
+    assert Access().options(["0.0.0.0"], [theirs]) == []
+    assert len(Access().options(["0.0.0.0"], ["--http-restricted-api=inference:a=b"])) == 2
+
+
+def test_http_has_an_address_of_its_own(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Ports, list[str]]] = []
+
+    def serve_until_done(_models: object, _repository: object, ports: Ports, *rest: list[str]) -> int:
+        seen.append((ports, rest[-1]))
+        return 0
+
+    monkeypatch.setattr("resnet50_pynq.server.deploy.serve_until_done", serve_until_done)
+    tls = [f"--tls-cert={certificates / 'server.pem'}", f"--tls-key={certificates / 'server.key'}"]
+    for options in ([], ["--http-host=0.0.0.0"], ["--host=0.0.0.0", "--http-host=127.0.0.1"], ["--host=0.0.0.0", *tls]):
+        with pytest.raises(SystemExit, match="0"):
+            cli.main(["serve", "--as-is=anywhere", *options])
+    assert [ports.http_host for ports, _ in seen] == ["127.0.0.1", "0.0.0.0", "127.0.0.1", "127.0.0.1"]
+    assert [any("restricted" in option for option in options) for _, options in seen] == [False, True, True, True]
 
 
 def test_refused_settings(tmp_path: Path) -> None:

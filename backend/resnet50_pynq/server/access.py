@@ -48,11 +48,11 @@ class Access:
             if path and not path.is_file():
                 raise BadParameter(f"cannot read {path}: no such file")
 
-    def options(self, host: str, given: Sequence[str] = ()) -> list[str]:
+    def options(self, hosts: Sequence[str], given: Sequence[str] = ()) -> list[str]:
         """Tritonserver's options.
 
         Args:
-            host: the address that it listens on.
+            hosts: the addresses that it listens on.
             given: options that the user gives it: where these restrict such calls themselves, they count.
         """
         options = []
@@ -69,7 +69,7 @@ class Access:
         if any("-restricted-" in option and any(call in option for call in ADMIN_CALLS) for option in given):
             return options
         key = self.admin_key
-        if key is None and not host.startswith(LOOPBACK):
+        if key is None and not all(host.startswith(LOOPBACK) for host in hosts):
             key = secrets.token_urlsafe(32)  # that nobody knows
         if key:
             calls = ",".join(ADMIN_CALLS)
