@@ -251,11 +251,12 @@ def pixels_payload(pixels: npt.NDArray[np.uint8]) -> Payload:
     return Payload("PIXELS", "UINT8", pixels[None])
 
 
-def _channel_args(endpoint: Endpoint) -> list[tuple[str, int]]:
-    return [
+def _channel_args(endpoint: Endpoint) -> list[tuple[str, int | str]]:
+    return [  # all of them: tritonclient sets none of its own beside these
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_reconnect_backoff_ms", int(1000 * LONGEST_DELAY_S)),  # gRPC's own 120 s would outlast our retries
         ("grpc.enable_http_proxy", 0 if endpoint.is_local else 1),  # http_proxy is not for this machine
         ("grpc.use_local_subchannel_pool", 1),  # else gRPC joins channels to one address, whatever their options
+        ("grpc.lb_policy_name", "round_robin"),  # a name that stands for several servers: all of them get calls
     ]
