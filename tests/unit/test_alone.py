@@ -1,48 +1,43 @@
-"""When `execute` waits for the answer: never while somebody else could be served."""
+"""When `execute` waits for the answer: hardly ever while somebody else could be served."""
 
 from __future__ import annotations
 
 from resnet50_pynq.serving.alone import Alone
 
 
-class Client:
-    """Asks as `way` says, on a clock of its own."""
-
-    def __init__(self) -> None:
-        self.now_s = 5.0
-        self.alone = Alone(lambda: self.now_s)
-
-    def ask(self, after_s: float, card_is_idle: bool = True, requests: int = 1) -> bool:
-        self.now_s += after_s
-        waits = self.alone.should_wait(requests, card_is_idle)
-        if waits:
-            self.now_s += 2e-3
-            self.alone.returns()
-        return waits
+def waits_of(clients: int, requests: int) -> list[bool]:
+    """Whether each request was waited for, with so many clients that ask again as soon as they are answered."""
+    alone = Alone()
+    waits = []
+    on_the_card = 0
+    for _ in range(requests):
+        waits.append(alone.should_wait(1, on_the_card == 0))
+        # Waited for, it is answered; else it stays there while another client asks, where there is one.
+        on_the_card = 0 if waits[-1] or clients == 1 else 1
+    return waits
 
 
-def test_requests_that_come_one_at_a_time_are_waited_for() -> None:
-    client = Client()
-    assert [client.ask(1e-3) for _ in range(6)] == [False, False, False, True, True, True]
+def test_a_client_that_is_alone_is_waited_for_most_of_the_time() -> None:
+    waits = waits_of(1, 80)
+    assert not any(waits[:8])
+    assert sum(waits[8:]) == 72 - 9
 
 
-def test_a_request_that_was_kept_waiting_ends_it_for_long() -> None:
-    client = Client()
-    assert [client.ask(1e-3) for _ in range(4)][-1]
-    assert not client.ask(20e-6)
-    assert not any(client.ask(1e-3) for _ in range(99))
-    assert client.ask(1e-3)
+def test_two_clients_are_not_waited_for() -> None:
+    assert not any(waits_of(2, 80))
 
 
-def test_a_busy_card_is_never_waited_for() -> None:
-    client = Client()
-    assert not any(client.ask(1e-3, card_is_idle=n % 3 != 0) for n in range(50))
-    while not client.ask(1e-3):
+def test_a_second_client_is_noticed_soon() -> None:
+    alone = Alone()
+    while not alone.should_wait(1, True):
         pass
-    assert not client.ask(1e-3, card_is_idle=False)
+    # The card is always idle when a request comes, because each is waited for; but one in eight is not:
+    assert not all([alone.should_wait(1, True) for _ in range(8)])
+    assert not alone.should_wait(1, False)  # and during that one another comes
+    assert not any(alone.should_wait(1, True) for _ in range(8))
 
 
 def test_requests_in_a_batch_are_not_alone() -> None:
-    client = Client()
-    assert not any(client.ask(1e-3, requests=2) for _ in range(50))
-    assert client.ask(1e-3)
+    alone = Alone()
+    assert not any(alone.should_wait(2, True) for _ in range(50))
+    assert not alone.should_wait(1, True)

@@ -109,7 +109,6 @@ class KernelModel:
         self._service.pool.submit(jobs)
         if waits:
             answers = [answer.wait() if isinstance(answer, _Answer) else answer for answer in answers]
-            self._alone.returns()
         return answers
 
     def _job(self, request: Any, waits: bool) -> Job:
