@@ -102,7 +102,8 @@ def test_a_broken_manifest_is_found(words: str, validated: tuple[object, dict[st
         ({"model.sample": "false", "model.repository": "s3://m/x", "parameters.resnet50.quorum": "1"}, "/parameters"),
         ({"tls.mutual": "true"}, "/tls/secret"),
         ({"gateway.enabled": "true"}, "/gateway/parents"),
-        ({"autoscaling.busyShare": "1.5"}, "/autoscaling/busyShare"),
+        ({"autoscaling.enabled": "true"}, "/autoscaling/imagesPerCard"),
+        ({"autoscaling.enabled": "true", "autoscaling.imagesPerCard": "-1"}, "/autoscaling/imagesPerCard"),
         ({"replica": "3"}, "'replica' not allowed"),
     ],
 )
@@ -216,11 +217,17 @@ def test_autoscaling_asks_for_metrics_that_there_are() -> None:
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool (Debian's package prometheus has it)")
 def test_autoscaling_by_numbers(tmp_path: Path) -> None:
-    """Two pods, 0.9 cards busy with starts of 0.05 s, requests wait 0.2 s: 4 kernel times. And 0 where nobody calls."""
-    scaled = of_kind(render("-f", NAMED["autoscaled"]), "ScaledObject")["spec"]
-    busy, queue = (trigger["metadata"]["query"] for trigger in scaled["triggers"])
-    labels = f'{{namespace="{NAMESPACE}",service="fpga-resnet50-pynq",model="resnet50",pod="%s"}}'
+    """Two pods of two cards, 540 images/s in all, starts of 0.05 s, requests wait 0.2 s: 4 kernel times.
+
+    In each pod 30 requests wait for the card, and 170 for the decoders. Rate and times are 0 where nobody calls.
+    """
+    cards = ("--set", "card.count=2,autoscaling.imagesPerCard=100")
+    scaled = of_kind(render("-f", NAMED["autoscaled"], *cards), "ScaledObject")["spec"]
+    images, queue, waiting = (trigger["metadata"]["query"] for trigger in scaled["triggers"])
+    assert [float(trigger["metadata"]["threshold"]) for trigger in scaled["triggers"]] == [200, 2, 512]
+    labels = f'{{namespace="{NAMESPACE}",service="fpga-resnet50-pynq",model="%s",pod="%s"}}'
     rates = {  # a second, of each pod
+        "resnet50_images_total": 270,
         "resnet50_kernel_seconds_sum": 0.45,
         "resnet50_kernel_seconds_count": 9,
         "nv_inference_request_success": 10,
@@ -229,8 +236,13 @@ def test_autoscaling_by_numbers(tmp_path: Path) -> None:
 
     def case(step: float, values: dict[str, float]) -> dict[str, object]:
         series = [
-            {"series": name + labels % pod, "values": f"0+{15 * rate * step}x40"}
+            {"series": name + labels % ("resnet50", pod), "values": f"0+{15 * rate * step}x40"}
             for name, rate in rates.items()
+            for pod in "ab"
+        ]
+        series += [
+            {"series": "nv_inference_pending_request_count" + labels % (model, pod), "values": f"{length}x40"}
+            for model, length in {"resnet50": 30, "preprocess": 170, "classify": 200}.items()
             for pod in "ab"
         ]
         expected = [
@@ -239,7 +251,8 @@ def test_autoscaling_by_numbers(tmp_path: Path) -> None:
         ]
         return {"interval": "15s", "input_series": series, "promql_expr_test": expected}
 
-    tests = [case(1, {f"round({busy}, 1e-6)": 0.9, f"round({queue}, 1e-6)": 4}), case(0, {busy: 0, queue: 0})]
+    called = {f"round({images}, 1e-6)": 540, f"round({queue}, 1e-6)": 4, waiting: 400}
+    tests = [case(1, called), case(0, {images: 0, queue: 0})]
     (tmp_path / "test.yaml").write_text(yaml.safe_dump({"tests": tests, "evaluation_interval": "15s"}))
     done = subprocess.run(
         ["promtool", "test", "rules", tmp_path / "test.yaml"], capture_output=True, text=True, check=False

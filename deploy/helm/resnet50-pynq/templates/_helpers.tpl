@@ -25,7 +25,7 @@ exec: { command: [resnet50-ready, "127.0.0.1:8000", "127.0.0.1:8002"] }
 timeoutSeconds: 5
 {{- end -}}
 
-{{/* PromQL's selector of this release's samples of the kernel model. */}}
+{{/* PromQL's selector of this release's samples of the models that `models` (a regular expression) names. */}}
 {{- define "samples" -}}
-{namespace="{{ .Release.Namespace }}",service="{{ include "name" . }}",model="resnet50"}[{{ .Values.autoscaling.window }}]
+{namespace="{{ .Release.Namespace }}",service="{{ include "name" . }}",model=~"{{ .models }}"}[{{ .Values.autoscaling.window }}]
 {{- end -}}
