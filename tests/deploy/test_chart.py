@@ -76,7 +76,7 @@ def validated() -> tuple[dict[str, list[str] | None], dict[str, list[str] | None
 
 def test_every_manifest_fits_its_schema(validated: tuple[dict[str, list[str] | None], object]) -> None:
     good, _ = validated
-    assert len(good) > 20
+    assert len(good) >= 20
     assert [errors for errors in good.values() if errors] == []
     without = [yaml.safe_load(text)["kind"] for text, errors in good.items() if errors is None]
     assert without == ["GRPCRoute"]  # no package of the index has the Gateway API's
@@ -157,17 +157,20 @@ def test_selectors_select_the_pods_and_no_others(values: Path) -> None:
 
 
 def test_who_may_connect() -> None:
-    def allowed(values: str) -> dict[str, list[dict[str, object]]]:
-        rules = of_kind(render("-f", NAMED[values]), "NetworkPolicy")["spec"]["ingress"]
-        return {port["port"]: rule["from"] for rule in rules for port in rule["ports"]}
+    def allowed(values: str, *more: str) -> dict[str, list[dict[str, object]]]:
+        rendered = render("-f", NAMED[values], *more)
+        rules = of_kind(rendered, "NetworkPolicy")["spec"]["ingress"]
+        peers = {port["port"]: rule["from"] for rule in rules for port in rule["ports"]}
+        assert set(peers) == {port["name"] for port in container(rendered)["ports"]}
+        assert ("http" in peers) == ("--http-host=127.0.0.1" not in container(rendered)["args"])
+        return peers
 
     namespace = [{"podSelector": {}}]
-    assert set(allowed("software")) == {"grpc", "http", "metrics"}
-    assert allowed("software")["grpc"] == allowed("software")["http"] == namespace
+    assert set(allowed("software")) == {"grpc", "metrics"}
+    assert allowed("software")["grpc"] == namespace
     assert allowed("software")["metrics"] != namespace
-    assert "http" not in allowed("tls")  # Triton cannot encrypt it
-    ports = {port["name"] for port in container(render("-f", NAMED["software"]))["ports"]}
-    assert set(allowed("software")) == ports
+    assert allowed("software", "--set", "http.open=true")["http"] == namespace
+    assert "http" not in allowed("tls", "--set", "http.open=true")  # Triton cannot encrypt it
     egress = {
         name: of_kind(render("-f", NAMED[name]), "NetworkPolicy")["spec"]["egress"]
         for name in ("software", "autoscaled")

@@ -29,3 +29,8 @@ timeoutSeconds: 5
 {{- define "samples" -}}
 {namespace="{{ .Release.Namespace }}",service="{{ include "name" . }}",model=~"{{ .models }}"}[{{ .Values.autoscaling.window }}]
 {{- end -}}
+
+{{/* Whether HTTP is for others than the probes; Triton cannot encrypt it. */}}
+{{- define "http" -}}
+{{- if and .Values.http.open (not .Values.tls.secret) }}true{{ end -}}
+{{- end -}}
