@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from client_support import Run
+from client_support import Run, make_images
 from PIL import Image
 from resnet50_pynq.server.process import Server
-from test_resume import Start, comparable, peak_memory_kib, rows, wait_for_records
+from test_resume import Start, comparable, rows, wait_for_records
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 
@@ -72,3 +73,24 @@ def test_memory_is_flat_at_fifty_thousand(start: Start, fast_server: Server, tmp
     print(f"peak memory, KiB: {peaks}")
     assert peaks[50_000] - peaks[5_000] < 10_000
     assert peaks[200_000] - peaks[50_000] < 8_000
+
+
+def peak_memory_kib(start: Start, server: Server, folder: Path, count: int) -> int:
+    """The most memory that a run over so many images took, journal, results, report and profile included."""
+    labels = make_images(folder, 10, size_bytes=20_000)
+    with labels.open("a") as more:
+        for i in range(10, count):  # links: it is the client that is to be filled, not the disk
+            (folder / f"{i:05}.jpg").symlink_to(f"{i % 10:05}.jpg")
+            if i % 10 != 8:
+                more.write(f"\n{i:05}.jpg {i % 1000}")
+    options = ("--report", folder / "r.html", "--profile", "--outfile", folder / "r.csv", "--show", "none")
+    process = start("accuracy", folder, "--labels", labels, "--url", server.grpc_url, *options)
+    peak = 0
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+        time.sleep(0.02)
+    output, errors = process.communicate()
+    assert process.returncode == 1, errors
+    assert f"{count * 8 // 10} of {count} images scored" in output
+    return peak

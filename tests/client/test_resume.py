@@ -198,30 +198,3 @@ def test_resume_wants_the_same_job(run: Run, fast_server: Server, val: Path, tmp
     done = run("accuracy", val, "--labels", other, "--resume", *url)
     assert done.returncode == 2
     assert "name its --outfile or its --journal" in done.stderr
-
-
-def test_memory_is_flat(start: Start, fast_server: Server, tmp_path: Path) -> None:
-    """Ten times the images take hardly more memory: what the run notes of each is on disk."""
-    peaks = [peak_memory_kib(start, fast_server, tmp_path / str(count), count) for count in (500, 5000)]
-    assert peaks[1] - peaks[0] < 8_000
-
-
-def peak_memory_kib(start: Start, server: Server, folder: Path, count: int) -> int:
-    """The most memory that a run over so many images took, journal, results, report and profile included."""
-    labels = make_images(folder, 10, size_bytes=20_000)
-    with labels.open("a") as more:
-        for i in range(10, count):  # links: it is the client that is to be filled, not the disk
-            (folder / f"{i:05}.jpg").symlink_to(f"{i % 10:05}.jpg")
-            if i % 10 != 8:
-                more.write(f"\n{i:05}.jpg {i % 1000}")
-    options = ("--report", folder / "r.html", "--profile", "--outfile", folder / "r.csv", "--show", "none")
-    process = start("accuracy", folder, "--labels", labels, "--url", server.grpc_url, *options)
-    peak = 0
-    while process.poll() is None:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
-        time.sleep(0.02)
-    output, errors = process.communicate()
-    assert process.returncode == 1, errors
-    assert f"{count * 8 // 10} of {count} images scored" in output
-    return peak

@@ -25,7 +25,7 @@ STARTS = {  # what is added to each, to keep to itself; and every way to name po
     f"--metrics-port {PORTS.metrics} --repository model_repository",
 }
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.long]
 
 
 @pytest.fixture
