@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_support import Run, make_images
+from client_support import Run
+from fast import make_images
 from PIL import Image
 from resnet50_pynq.server.process import Server
 from test_resume import Start, comparable, rows, wait_for_records
