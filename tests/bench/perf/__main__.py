@@ -42,6 +42,7 @@ NAME = "load"
 START_S = 25.0  # what starting the servers takes, about
 AROUND_S = 1.3  # what a measurement takes beyond its windows, about: perf_analyzer's start and its way to a stable load
 LEAST_S, MOST_S = 0.9, 10.0  # of windows
+LONGER = 3  # a promise is measured for so much longer
 INTERRUPTED = 130
 
 
@@ -164,7 +165,7 @@ def run(rows: Sequence[Row], turns: int, seconds: float, budget_s: float, setups
                 print(f"no time for turn {turn + 1}: the machine is slow, or busy otherwise")
                 break
             for row in rows:
-                point = bench.measure(row, seconds)
+                point = bench.measure(row, seconds * (LONGER if row.case.is_promised else 1))
                 done += 1
                 left_s = (time.monotonic() - begin_s) / done * (total - done)
                 print(

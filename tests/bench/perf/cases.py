@@ -43,6 +43,12 @@ class Case:
     def name(self) -> str:
         return f"{self.server}: {self.input} over {self.transport}, {self.concurrency} x {self.batch}"
 
+    @property
+    def is_promised(self) -> bool:
+        """Whether a promise is held against it (`checks`)."""
+        load = (self.concurrency, self.batch)
+        return self.server == TIMING.name and self.input == PIXELS and load in ((1, 1), (4, FULL))
+
 
 SOFTWARE, TIMING = Setup("software:0"), Setup("timing:0")
 PRESETS = (Setup("timing:0", "latency"), Setup("timing:0", "throughput"), Setup("timing:0", "auto", 20.0))
