@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -114,7 +113,7 @@ def _guarded(sample: Path) -> Iterator[tuple[int, str]]:
     try:
         yield process.pid, next(line.split()[1] for line in process.stdout if line.split()[:1] == ["gRPC"])
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # SIGINT is ignored in a program that a script runs in the background
         process.communicate(timeout=60)
 
 
