@@ -1,7 +1,7 @@
 """What the kernel model does with requests: rings of buffers, deadlines, recovery, metrics. Knows no Triton.
 
 requests.py ──jobs──► pool.py ──filled buffers──► worker.py (one thread a card) ──answers──► requests.py
-                                                   │ lease.py     who may use the card now
+ │ alone.py  is one client waited for?             │ lease.py     who may use the card now
                                                    │ canary.py    is the card right?
                                                    │ curve.py     how long may a start take?
                                                    └ meter.py     what is told on /metrics

@@ -119,10 +119,10 @@ class KernelModel:
         timeout_us = request.timeout()
         answer = _Answer(self._unanswered, wanted, self._with_parameters)
         job = Job(pixels, answer, request.is_cancelled, timeout_us / 1e6 if timeout_us else None)
-        self._unanswered.add(answer)
         # Last, because a request with a sender must be answered through it.
         if not waits:
             answer.sender = request.get_response_sender()
+        self._unanswered.add(answer)
         return job
 
     def close(self) -> None:
