@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import time
@@ -117,8 +118,8 @@ def _fix(error: ClientError) -> str:
     text = str(error).partition(" (is the server")[0].lower()
     if "ssl" in text or "certificate" in text or "tls" in text:
         return "check --tls-ca, and that --url says grpcs:// or https:// exactly if the server speaks TLS"
-    if "unauth" in text or "401" in text or "403" in text:
-        return "check --token-file or --header"
     if "ready models" in text:
         return "name one of the ready models with --model, or look in the server's log why it is not loaded"
+    if "unauth" in text or re.search(r"(?<![:\d])40[13]\b", text):  # the status, not a port
+        return "check --token-file or --header"
     return "start the server (make serve, or resnet50-pynq serve), and give its address with --url"
