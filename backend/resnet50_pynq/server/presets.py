@@ -8,10 +8,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
-
 from ..errors import BadParameter
+from .config import changed_config, read_config
 
 READY = ("latency", "throughput")
 AUTO = "auto"
@@ -37,19 +35,17 @@ def take_preset(repository: Path, name: str) -> None:
 
 def set_batching(repository: Path, batching: Batching) -> None:
     """Make the kernel model form such batches."""
-    path = repository / "resnet50" / "config.pbtxt"
-    config = _read(path)
-    config.parameters["buffer_images"].string_value = str(batching.images)
-    del config.dynamic_batching.preferred_batch_size[:]
-    config.dynamic_batching.max_queue_delay_microseconds = round(1e6 * batching.delay_s)
-    if batching.delay_s:  # or Triton would wait although the batch is full
-        config.dynamic_batching.preferred_batch_size.append(batching.images)
-    path.write_text(text_format.MessageToString(config))
+    with changed_config(repository / "resnet50" / "config.pbtxt") as config:
+        config.parameters["buffer_images"].string_value = str(batching.images)
+        del config.dynamic_batching.preferred_batch_size[:]
+        config.dynamic_batching.max_queue_delay_microseconds = round(1e6 * batching.delay_s)
+        if batching.delay_s:  # or Triton would wait although the batch is full
+            config.dynamic_batching.preferred_batch_size.append(batching.images)
 
 
 def describe(repository: Path) -> str:
     """What a repository's models are set to, of what presets set."""
-    kernel = _read(repository / "resnet50" / "config.pbtxt")
+    kernel = read_config(repository / "resnet50" / "config.pbtxt")
     images = int(kernel.parameters["buffer_images"].string_value or 0) or kernel.max_batch_size
     delay_ms = kernel.dynamic_batching.max_queue_delay_microseconds / 1e3
     facts = [
@@ -57,9 +53,5 @@ def describe(repository: Path) -> str:
         f"a batch waits up to {delay_ms:g} ms to fill" if delay_ms else "no batch waits to fill",
     ]
     if (path := repository / "preprocess" / "config.pbtxt").is_file():
-        facts.append(f"{_read(path).parameters['workers'].string_value} decoding threads")
+        facts.append(f"{read_config(path).parameters['workers'].string_value} decoding threads")
     return ", ".join(facts)
-
-
-def _read(path: Path) -> model_config_pb2.ModelConfig:
-    return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())

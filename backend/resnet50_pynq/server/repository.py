@@ -6,12 +6,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
-
 from ..card_image import read_card_image
 from ..errors import BadParameter, ServerNotFound
 from ..tensors import LOGITS
+from .config import changed_config
 from .presets import take_preset
 
 LABELS = "labels.txt"
@@ -75,19 +73,17 @@ def make_repository(
 def _set_parameters(path: Path, values: Mapping[str, str]) -> None:
     if not path.is_file():
         raise BadParameter(f"no model '{path.parent.name}' in the repository")
-    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    for name, value in values.items():
-        config.parameters[name].string_value = value
-    path.write_text(text_format.MessageToString(config))
+    with changed_config(path) as config:
+        for name, value in values.items():
+            config.parameters[name].string_value = value
 
 
 def drop_outputs(path: Path, *names: str) -> None:
     """Take outputs out of an ensemble's config.pbtxt that its last step does not have: it must not promise them."""
-    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    kept = [output for output in config.output if output.name not in names]
-    del config.output[:]
-    config.output.extend(kept)
-    for step in config.ensemble_scheduling.step:
-        for name in names:
-            step.output_map.pop(name, None)
-    path.write_text(text_format.MessageToString(config))
+    with changed_config(path) as config:
+        kept = [output for output in config.output if output.name not in names]
+        del config.output[:]
+        config.output.extend(kept)
+        for step in config.ensemble_scheduling.step:
+            for name in names:
+                step.output_map.pop(name, None)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
-
 from ..network.engine import usable_cpus
+from .config import changed_config, read_config
 
 # A core decodes about 900 photos of 500x375 pixels a second and computes the network for 80 to 150: one decoder feeds
 # four cores that compute, and larger pictures still.
@@ -31,7 +29,6 @@ def size_decoding(repository: Path, card: str) -> None:
     path = repository / "preprocess" / "config.pbtxt"
     if not path.is_file():
         return  # a repository without it serves pixels alone
-    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    if config.parameters["workers"].string_value in ("", "0"):
-        config.parameters["workers"].string_value = str(decode_workers(card, usable_cpus()))
-        path.write_text(text_format.MessageToString(config))
+    if read_config(path).parameters["workers"].string_value in ("", "0"):
+        with changed_config(path) as config:
+            config.parameters["workers"].string_value = str(decode_workers(card, usable_cpus()))
