@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -199,12 +200,18 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _above_0(text: str) -> float:
+def _number(text: str) -> float:
+    """A finite number; not a number, which compares as false, where the text is none."""
     try:
         number = float(text)
     except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _above_0(text: str) -> float:
+    number = _number(text)
+    if not number > 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
     return number
 
@@ -219,13 +226,10 @@ def _setting(text: str) -> tuple[str, str, str]:
 
 
 def _amount(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
+    number = _number(text)
+    if not number >= 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 up")
-    return value
+    return number
 
 
 def _curve(text: str) -> tuple[float, float]:

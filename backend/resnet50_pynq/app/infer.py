@@ -15,9 +15,7 @@ from .choose import choose_card
 from .images import find_images
 from .pipeline import BUFFER_SETS, classify
 from .report import Accuracy, read_labels, table, table_as_text, times_as_text
-from .shared import open_kernel
-
-FIRST_START_S = 120.0  # the deadline until the card's own times are known
+from .shared import FIRST_START_S, open_kernel
 
 
 def infer(

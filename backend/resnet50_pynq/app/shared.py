@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..card_image import read_card_image
 from ..kernel import BufferSet, Kernel, Start
-from ..serving.lease import Lease, User, runtime_directory
+from ..serving.lease import HAND_OVER_S, Lease, User, runtime_directory
 
-HAND_OVER_S = 60.0  # how long another process may take to hand the card over: it ends the start that runs first
+FIRST_START_S = 120.0  # the deadline until the card's own times are known
 
 
 class SharedKernel(Kernel):

@@ -26,6 +26,8 @@ from ..errors import CardError
 
 ENVIRONMENT = "RESNET50_RUNTIME"  # the directory of the locks on Alveos
 SERVER_ENVIRONMENT = "RESNET50_SERVER_RUNTIME"  # of those on software cards; `resnet50-pynq serve` sets it
+# How long another process may take to hand a card over: it ends the start that runs, and programming takes seconds.
+HAND_OVER_S = 60.0
 _POLL_S = 0.5e-3
 _numbers = itertools.count()
 

@@ -28,7 +28,7 @@ from ..kernel import BufferSet, Kernel
 from .batch import Batch
 from .canary import Canary, Shadow
 from .curve import Curve, measure_curve
-from .lease import Lease
+from .lease import HAND_OVER_S, Lease
 from .meter import Meter
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,6 @@ _SLICE_S = 4e-3  # how often the thread looks for a batch to queue behind the on
 _LOOK_S = 0.02  # how often an idle card looks whether another process wants it
 _BACK_OFF_S = 0.5  # before the second try; doubled for each after
 _BACK_OFF_MAX_S = 30.0
-_HAND_OVER_S = 60.0  # how long another process may take to hand the card over: programming takes seconds
 _FILL_S = 10.0  # how long a set may take to be filled
 _LOAD_TIMEOUT_S = 120.0  # for a start before the curve is known
 
@@ -116,7 +115,7 @@ class CardWorker:
 
     def load(self) -> None:
         """Get the card, program it, try it and measure it. Raises CardError, or what is wrong with the files."""
-        self._lease.acquire(_HAND_OVER_S)
+        self._lease.acquire(HAND_OVER_S)
         self._open()
         self._become(State.READY)
 
@@ -232,7 +231,7 @@ class CardWorker:
             if self.state is State.AWAY:
                 return False
         if not self._lease.held:
-            self._lease.acquire(_HAND_OVER_S)
+            self._lease.acquire(HAND_OVER_S)
             self._kernel.place_weights(self._weights)
         return True
 
@@ -339,7 +338,7 @@ class CardWorker:
         with self.changed:
             self.changed.wait_for(lambda: self.wanted or self._closing, _LOOK_S)
         if self.wanted:
-            self._lease.acquire(_HAND_OVER_S)
+            self._lease.acquire(HAND_OVER_S)
             self._open()
             self._become(State.READY)
 
@@ -373,7 +372,7 @@ class CardWorker:
                 return
             try:
                 if not self._lease.held:
-                    self._lease.acquire(_HAND_OVER_S)
+                    self._lease.acquire(HAND_OVER_S)
                 self._reset()
                 self._open()
             except Exception as error:
