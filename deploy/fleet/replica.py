@@ -15,8 +15,6 @@ import psutil
 from balancer import Address
 
 READY_S = 120.0
-# A thread each: in earnest replicas are machines of their own, and here they share one.
-SERVE = (sys.executable, "-m", "resnet50_pynq.cli", "serve", "--set", "resnet50.threads=1")
 
 
 class ReplicaError(Exception):
@@ -60,21 +58,12 @@ class Replica:
                 ("metrics", self._metrics_port),
             )
         ]
+        command = [sys.executable, "-m", "resnet50_pynq.cli", "serve"]
         files: list[str | Path] = ["--xclbin", xclbin, "--fcweights", self._fcweights]
         logs: list[str | Path] = ["--log", self._folder / "triton.log"]
         with (self._folder / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "resnet50_pynq.cli",
-                    "serve",
-                    *files,
-                    *ports,
-                    *logs,
-                    "--host",
-                    self.address.host,
-                ],
+                [*command, *files, *ports, *logs, "--host", self.address.host],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "TMPDIR": str(self._folder)},  # where a killed one leaves its files is ours to empty
