@@ -33,7 +33,7 @@ def made(command: str, **versions: str) -> dict[str, Any]:
     """
     return {
         "command": command,
-        "program": shlex.join(["python", *sys.argv]),
+        "program": shlex.join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": {"cpu": cpu_model(), "cores": CORES, "load_average_before": round(os.getloadavg()[0], 2)},
         "versions": {
@@ -42,6 +42,11 @@ def made(command: str, **versions: str) -> dict[str, Any]:
             **versions,
         },
     }
+
+
+def sample_images() -> list[Path]:
+    """The sample's pictures."""
+    return sorted((SAMPLE / "images").glob("*.JPEG"))
 
 
 class Neighbours:

@@ -44,18 +44,20 @@ def analyze(
     protocol: str = "grpc",
     batch: int = 1,
     concurrency: int = 1,
+    rate: float | None = None,
     shared: bool = False,
     data: Path | None = None,
     seconds: float = 3.0,
 ) -> Point:
-    """Keep so many requests under way for so long.
+    """Keep so many requests under way for so long, or let them come at a rate.
 
     Args:
         url: of the server, for the protocol.
         model: its name.
         protocol: "grpc" or "http".
         batch: images a request.
-        concurrency: requests under way.
+        concurrency: requests under way, where no rate is given.
+        rate: requests a second, as a Poisson process.
         shared: inputs and outputs in system shared memory.
         data: input data in perf_analyzer's JSON; random numbers where not given.
         seconds: of measurement; a warm-up of under a second comes before. Longer where answers take longer than that.
@@ -66,7 +68,10 @@ def analyze(
     if not PROGRAM.is_file():
         raise SystemExit("no perf_analyzer: run 'make perf-analyzer'")
     command = [PROGRAM, "-m", model, "-i", protocol, "-u", url, "-b", batch]
-    command += ["--concurrency-range", concurrency, *(["--async"] if concurrency > 1 else ["--sync"])]
+    if rate is None:
+        command += ["--concurrency-range", concurrency, *(["--async"] if concurrency > 1 else ["--sync"])]
+    else:
+        command += ["--request-rate-range", rate, "--request-distribution", "poisson", "--async"]
     if shared:
         command += ["--shared-memory", "system", "--output-shared-memory-size", LOGITS_BYTES]
     if data:

@@ -31,13 +31,13 @@ import matplotlib.dates as dates
 import matplotlib.pyplot as plt
 import numpy as np
 import tritonclient.grpc as grpc
+from bench.common.machine import ROOT, SAMPLE, sample_images
 from PIL import Image
 from resnet50_pynq.cards.faults import inject
 from resnet50_pynq.cards.software import FAULTS_VARIABLE
 from resnet50_pynq.server.process import Ports, Server
 from resnet50_pynq.server.repository import default_repository, make_repository
 
-ROOT = Path(__file__).resolve().parents[3]
 MONITORING = ROOT / "deploy" / "monitoring"
 STEP_S = 2
 UNITS = {"s": ("ms", 1e3), "watt": ("W", 1.0), "percentunit": ("%", 100.0), "short": ("", 1.0)}
@@ -172,13 +172,12 @@ def moments(times_s: list[float]) -> list[datetime]:
 def main() -> int:
     """Serve, load, break, ask, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", type=Path, default=ROOT / "build" / "sample")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--seconds", type=float, default=200.0, help="of load (default: %(default)s)")
     options = parser.parse_args()
     if not shutil.which("prometheus"):
         parser.error("no prometheus on PATH: apt-get install prometheus (tests/deploy/setup does it)")
-    jpegs = [path.read_bytes() for path in sorted((options.sample / "images").glob("*.JPEG"))]
+    jpegs = [path.read_bytes() for path in sample_images()]
     with tempfile.TemporaryDirectory(prefix="resnet50-panels-") as scratch, ExitStack() as stack:
         folder = Path(scratch)
         os.environ[FAULTS_VARIABLE] = str(folder / "faults.json")
@@ -188,8 +187,8 @@ def main() -> int:
             repository = make_repository(
                 folder / name,
                 default_repository(),
-                options.sample / "card.xclbin",
-                options.sample / "fcweights.csv",
+                SAMPLE / "card.xclbin",
+                SAMPLE / "fcweights.csv",
                 parameters={"resnet50": parameters, "preprocess": {"workers": "2"}},
             )
             servers[name] = stack.enter_context(Server(repository))

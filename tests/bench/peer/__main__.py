@@ -25,6 +25,8 @@ from typing import Any
 from bench.common.machine import CORES, SAMPLE, Neighbours, made, write_result
 from bench.common.perf_analyzer import Point, analyze
 from bench.common.program import run
+from bench.common.repository import with_kernel_alone
+from bench.common.turns import in_turns
 from bench.engine.contenders import MODELS, VENV, prepare
 from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
@@ -93,14 +95,6 @@ def peer_repository(directory: Path) -> Path:
     return directory
 
 
-def our_repository(directory: Path, deployment: Deployment) -> Path:
-    """As it is served, with the kernel model alone."""
-    repository = deployment.make_repository(directory)
-    for other in ("classify", "preprocess"):
-        shutil.rmtree(repository / other)
-    return repository
-
-
 def median_point(turns: list[Point]) -> Point:
     """The median of each figure by itself."""
     columns = zip(*(asdict(turn).values() for turn in turns), strict=True)
@@ -151,16 +145,6 @@ def show(lines: list[dict[str, Any]]) -> None:
     print(f"\n{NOTE}")
 
 
-def measure(measures: dict[str, Callable[[], Point]], turns: int, load: Load) -> dict[str, list[Point]]:
-    """Each so many times, in turns."""
-    points: dict[str, list[Point]] = {name: [] for name in measures}
-    for turn in range(turns):
-        for name, one in measures.items():
-            points[name].append(one())
-            print(f"  {load}, turn {turn + 1}, {name}: {points[name][-1].images_per_s:.1f} images/s", flush=True)
-    return points
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="make bench-peer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -175,7 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet50-peer-")))
         print(f"starting two servers, one with {len(VARIANTS)} ways to serve the peers ...", flush=True)
         peers = stack.enter_context(Server(peer_repository(scratch / "peers")))
-        ours = stack.enter_context(Server(our_repository(scratch / "ours", Deployment.of_sample(SAMPLE))))
+        repository = with_kernel_alone(Deployment.of_sample(SAMPLE).make_repository(scratch / "ours"))
+        ours = stack.enter_context(Server(repository))
         peers.wait_ready(300)
         ours.wait_ready()
 
@@ -192,7 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 result["tuning"].append({**asdict(load), **{n: asdict(point) for n, point in tried.items()}})
                 print(f"  {load}: best of {len(tried)} is {best}", flush=True)
                 measures[best] = lambda load=load, best=best: one(peers, best, load, args.seconds)  # type: ignore[misc]
-            result["points"].append(compare(load, measure(measures, args.turns, load)))
+
+            def tell(turn: int, name: str, point: Point, load: Load = load) -> None:
+                print(f"  {load}, turn {turn}, {name}: {point.images_per_s:.1f} images/s", flush=True)
+
+            result["points"].append(compare(load, in_turns(measures, args.turns, tell)))
     for line in result["points"]:
         line["is_ahead"] = is_ahead(line)
     show(result["points"])

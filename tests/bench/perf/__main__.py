@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.common.machine import SAMPLE, made, write_result
+from bench.common.machine import SAMPLE, made, sample_images, write_result
 from bench.common.perf_analyzer import PROGRAM, Point, analyze
 from bench.common.perf_data import write_images
 from bench.perf.cases import HTTP, JPEG, MODELS, SETUPS, SHARED, Case, Setup, all_cases
@@ -136,11 +136,6 @@ def _deployment(setup: Setup) -> Deployment:
         return replace(deployment, preset=setup.preset or None)
     tuned = tune(deployment.xclbin, deployment.fcweights, setup.card, setup.latency_target_ms / 1e3)
     return replace(deployment, batching=tuned.batching)
-
-
-def sample_images() -> list[Path]:
-    """The sample's pictures."""
-    return sorted((SAMPLE / "images").glob("*.JPEG"))
 
 
 def run(rows: Sequence[Row], turns: int, seconds: float, budget_s: float, setups: dict[str, str]) -> None:

@@ -58,16 +58,18 @@ class Counted:
     def __init__(self, values: Metrics) -> None:
         self._values = values
 
-    def _sum(self, name: str, model: str = "resnet50") -> float:
+    def sum(self, name: str, model: str = "resnet50") -> float:
+        """How much more a counter is."""
         return self._values.get((name, model, ""), 0.0)
 
-    def _mean_s(self, name: str) -> float:
-        return self._sum(f"resnet50_{name}_seconds_sum") / (self._sum(f"resnet50_{name}_seconds_count") or 1)
+    def mean_s(self, name: str) -> float:
+        """Mean of one of the kernel model's times: "copy", "kernel" or "total"."""
+        return self.sum(f"resnet50_{name}_seconds_sum") / (self.sum(f"resnet50_{name}_seconds_count") or 1)
 
-    def _triton_s(self, what: str, model: str) -> float:
+    def triton_s(self, what: str, model: str) -> float:
         """Mean of a duration that Triton counts itself; it counts requests whose answer comes later, too."""
-        requests = self._sum("nv_inference_request_success", model)
-        return self._sum(f"nv_inference_{what}_duration_us", model) / 1e6 / (requests or 1)
+        requests = self.sum("nv_inference_request_success", model)
+        return self.sum(f"nv_inference_{what}_duration_us", model) / 1e6 / (requests or 1)
 
     def stages_ms(self, latency_s: float, encoded: bool) -> dict[str, float]:
         """The mean time of a request by stage, in milliseconds, in the order of its way.
@@ -78,21 +80,19 @@ class Counted:
         """
         stages_s = {}
         if encoded:
-            stages_s["wait for a decoder"] = self._triton_s("queue", "preprocess")
-            stages_s["decode"] = self._triton_s("request", "preprocess") - stages_s["wait for a decoder"]
-        stages_s["wait for a batch"] = self._triton_s("queue", "resnet50")
-        stages_s["copy to the card"] = self._mean_s("copy")
-        stages_s["kernel"] = self._mean_s("kernel")
-        stages_s["wait, hand over"] = max(
-            0.0, self._mean_s("total") - stages_s["copy to the card"] - stages_s["kernel"]
-        )
+            stages_s["wait for a decoder"] = self.triton_s("queue", "preprocess")
+            stages_s["decode"] = self.triton_s("request", "preprocess") - stages_s["wait for a decoder"]
+        stages_s["wait for a batch"] = self.triton_s("queue", "resnet50")
+        stages_s["copy to the card"] = self.mean_s("copy")
+        stages_s["kernel"] = self.mean_s("kernel")
+        stages_s["wait, hand over"] = max(0.0, self.mean_s("total") - stages_s["copy to the card"] - stages_s["kernel"])
         outside_s = max(0.0, latency_s - sum(stages_s.values()))
         return {name: round(1e3 * s, 3) for name, s in {"client and transport": outside_s, **stages_s}.items()}
 
     def mean_batch(self) -> float:
         """Images in a start of the card."""
-        starts = self._sum("resnet50_batch_images_count")
-        return round(self._sum("resnet50_batch_images_sum") / starts, 2) if starts else 0.0
+        starts = self.sum("resnet50_batch_images_count")
+        return self.sum("resnet50_batch_images_sum") / starts if starts else 0.0
 
     def batches(self) -> dict[str, int]:
         """Starts by size: the key is the largest size of a bucket, as 8 for 5 to 8."""

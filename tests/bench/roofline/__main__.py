@@ -24,7 +24,7 @@ from bench.common.program import run
 from bench.decode import photos
 from bench.decode.alone import decoding_alone, instant_repository
 from bench.roofline.advice import CARD, COPY, DECODE, TRANSPORT, Chain, Stage, advise, bottleneck
-from bench.roofline.measure import Load, Reached, alone, copying, in_turns, loaded, starting
+from bench.roofline.measure import Load, Reached, alone, copying, loaded, medians, starting
 from bench.roofline.plot import plot
 from resnet50_pynq.decode import DecodeOptions, DecodePool
 from resnet50_pynq.kernel import Kernel
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         def load_of(server: Server, load: Load) -> Any:
             return partial(loaded, server, load, images, args.seconds)
 
-        values = in_turns(
+        values = medians(
             {
                 "decode alone": lambda: alone(decoding_alone(pool, files, args.seconds)),
                 **{name: load_of(road, load) for name, load in ROADS.items()},

@@ -13,6 +13,7 @@ import psutil
 import tritonclient.grpc as grpc
 from bench.common.machine import CORES, busy_s
 from bench.common.perf_analyzer import analyze
+from bench.common.turns import in_turns
 from bench.decode.alone import processor_seconds
 from resnet50_pynq.kernel import Kernel
 from resnet50_pynq.server.process import Server
@@ -105,14 +106,13 @@ def alone(turn: dict[str, float]) -> Reached:
     return Reached(turn["images_per_s"], {name: value for name, value in turn.items() if name.endswith(" ms")})
 
 
-def in_turns(measures: dict[str, Callable[[], Reached]], turns: int) -> dict[str, Reached]:
-    """Measure each so many times, one after the other, and keep the medians."""
-    taken: dict[str, list[Reached]] = {name: [] for name in measures}
-    for turn in range(turns):
-        for name, measure in measures.items():
-            taken[name].append(measure())
-            print(f"  turn {turn + 1}: {name}: {taken[name][-1].images_per_s:,.0f} images/s", flush=True)
-    return {name: _median(values) for name, values in taken.items()}
+def medians(measures: dict[str, Callable[[], Reached]], turns: int) -> dict[str, Reached]:
+    """Measure each so many times, in turns, and keep the medians."""
+
+    def tell(turn: int, name: str, reached: Reached) -> None:
+        print(f"  turn {turn}: {name}: {reached.images_per_s:,.0f} images/s", flush=True)
+
+    return {name: _median(values) for name, values in in_turns(measures, turns, tell).items()}
 
 
 def _median(values: list[Reached]) -> Reached:

@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 from bench.common.machine import SAMPLE, made, write_result
 from bench.common.perf_analyzer import analyze
+from bench.common.repository import with_kernel_alone
+from bench.common.turns import in_turns
 from bench.serving.load import Load, load
 from resnet50_pynq.kernel import Kernel
+from resnet50_pynq.server.deploy import Deployment
 from resnet50_pynq.server.process import Server
-from resnet50_pynq.server.repository import default_repository, make_repository
 from resnet50_pynq.weights import load_fc_weights
 
 CASES = ((32, True), (32, False), (100, True), (100, False))  # images a request, shared memory
@@ -39,29 +41,12 @@ CLIENT_CALLS = 60  # of the Python client, and of the kernel, in a turn of laten
 def serve(stack: ExitStack, sample: Path, card: str, simple: bool) -> Server:
     """A server with the kernel model alone."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet50-bench-")))
-    repository = make_repository(
-        folder / "models",
-        default_repository(),
-        sample / "card.xclbin",
-        sample / "fcweights.csv",
-        parameters={"resnet50": {"card": card}},
-    )
-    for other in ("classify", "preprocess"):
-        shutil.rmtree(repository / other)
+    repository = with_kernel_alone(Deployment.of_sample(sample, card).make_repository(folder / "models"))
     if simple:
         shutil.copy(Path(__file__).parent / "synchronous" / "1" / "model.py", repository / "resnet50" / "1")
     server = stack.enter_context(Server(repository))
     server.wait_ready()
     return server
-
-
-def in_turns(measures: dict[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
-    """Each measure so many times, one after the other."""
-    values: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(turns):
-        for name, measure in measures.items():
-            values[name].append(measure())
-    return values
 
 
 def kernel_rate(kernel: Kernel, pixels: Any, seconds: float) -> float:

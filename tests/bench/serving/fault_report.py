@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from bench.common.machine import ROOT, SAMPLE
 from bench.serving.prober import RIGHT, WRONG, Prober
 from resnet50_pynq.cards.faults import inject
 from resnet50_pynq.cards.software import FAULTS_VARIABLE
@@ -28,8 +29,6 @@ from resnet50_pynq.kernel import Kernel
 from resnet50_pynq.server.process import Server
 from resnet50_pynq.server.repository import default_repository, make_repository
 from resnet50_pynq.weights import load_fc_weights
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> int:
     """Run all cases; 1 where a request was lost, wrong, or had another code than the documented ones."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", type=Path, default=ROOT / "build" / "sample")
+    parser.add_argument("--sample", type=Path, default=SAMPLE)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "fault-report.json")
     parser.add_argument("--only", help="cases whose title contains this")
     parser.add_argument("--seconds", type=float, default=12.0, help="of load after the injection")

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 import tritonclient.grpc as grpc
+from bench.common.machine import ROOT, SAMPLE
 from bench.serving.prober import RIGHT, WRONG, Prober
 from resnet50_pynq.cards.faults import inject
 from resnet50_pynq.cards.software import FAULTS_VARIABLE
@@ -28,7 +29,6 @@ from resnet50_pynq.server.process import Server
 from resnet50_pynq.server.repository import default_repository, make_repository
 from resnet50_pynq.weights import load_fc_weights
 
-ROOT = Path(__file__).resolve().parents[3]
 FAULTS: tuple[tuple[dict[str, Any], ...], ...] = (
     (),
     ({"fault": "hang"},),
@@ -46,7 +46,7 @@ LIMITS = {"stub_mb": 15.0, "server_mb": 30.0, "stub_files": 3, "server_files": 6
 def main() -> int:
     """Run; 1 where something grew, or a request was lost or wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", type=Path, default=ROOT / "build" / "sample")
+    parser.add_argument("--sample", type=Path, default=SAMPLE)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "soak.json")
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("SOAK_S", "120")))
     parser.add_argument("--reload-s", type=float, default=300.0, help="the model is loaded anew so often; 0: never")
