@@ -6,8 +6,7 @@ Nothing here knows whether the card is an Alveo or a software card.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +53,21 @@ _abandoned: list[tuple[list[Start], _CardUse, ExitStack]] = []
 _abandoned_lock = threading.Lock()
 
 
+class _CardErrors:
+    """PYNQ reports what XRT refuses as RuntimeError: name the card. (contextlib's would take a few times as long.)"""
+
+    def __init__(self, card: str) -> None:
+        self._card = card
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, RuntimeError | OSError):
+            raise CardError(f"card '{self._card}': {error}") from error
+
+
 class BufferSet:
     """The device buffers of one start: pixels in and results out."""
 
@@ -64,6 +78,7 @@ class BufferSet:
         self.pixels = _allocate((max_batch, *PIXELS_SHAPE), np.uint8, pixels_bank, stack)
         self.out = _allocate((max_batch, count), dtype, out_bank, stack)
         self.host_pixels: NDArray[np.uint8] = self.pixels.view(np.ndarray)  # the same memory, without PYNQ's slicing
+        self._parts: dict[int, tuple[Any, Any]] = {}  # by images; PYNQ's slicing takes longer than a small copy
 
     def load(self, pixels: NDArray[np.uint8]) -> None:
         """Copy pixels: uint8 (n, 224, 224, 3) to the card; n at most the set's batch."""
@@ -72,14 +87,20 @@ class BufferSet:
 
     def send(self, images: int) -> None:
         """Copy the first images of `host_pixels` to the card."""
-        self.pixels[:images].sync_to_device()
+        self._part(images)[0].sync_to_device()
 
     def read(self, images: int) -> NDArray[Any]:
         """Copy the first results from the card: int32 (n, 1000) or uint32 (n, 5), valid until the next start."""
-        part = self.out[:images]
-        part.sync_from_device()
-        results: NDArray[Any] = part.view(np.ndarray)
+        out = self._part(images)[1]
+        out.sync_from_device()
+        results: NDArray[Any] = out.view(np.ndarray)
         return results
+
+    def _part(self, images: int) -> tuple[Any, Any]:
+        """The first images' pixels and results, as PYNQ's buffers."""
+        if images not in self._parts:
+            self._parts[images] = self.pixels[:images], self.out[:images]
+        return self._parts[images]
 
 
 @dataclass(eq=False)
@@ -134,11 +155,12 @@ class Kernel:
         self._use = _uses.setdefault(self._device.tag, _CardUse())
         self._run_lock = threading.Lock()  # `run` has one set of buffers: one batch at a time
         self._unfinished: list[Start] = []  # not seen done, oldest first
+        self._card_errors = _CardErrors(card)
         self.card = card
         self.max_batch = max_batch
         self.timeout_s = timeout_s
         _free_abandoned()
-        with ExitStack() as stack, self._card_errors():
+        with ExitStack() as stack, self._card_errors:
             kernel, banks = self._program(stack)
             self._start = kernel.start
             self._weights_bank = banks["weightsmem"]
@@ -234,7 +256,7 @@ class Kernel:
             raise BadPixels("pixels hold no image, at least one is needed")
         count, dtype = _OUT[self.outputs]
         results: NDArray[Any] = np.empty((len(pixels), count), dtype)
-        with self._run_lock, self._card_errors():
+        with self._run_lock, self._card_errors:
             self._check_usable()
             for first in range(0, len(pixels), self.max_batch):
                 part = slice(first, first + self.max_batch)
@@ -260,14 +282,14 @@ class Kernel:
         Raises:
             CardError: the card refused.
         """
-        with self._use.lock, self._card_errors():
+        with self._use.lock, self._card_errors:
             start = Start(images, self._start(buffers.pixels, buffers.out, self._weights, images))
             self._unfinished.append(start)
         return start
 
     def is_done(self, start: Start, timeout_s: float | None) -> bool:
         """Wait until a start has finished; False where it has not in `timeout_s`. Raises CardError where it failed."""
-        with self._use.lock, self._card_errors():
+        with self._use.lock, self._card_errors:
             try:
                 done = wait_done(start.handle, timeout_s)
             except CardError:
@@ -324,7 +346,7 @@ class Kernel:
                 buffer.pointer, buffer.freed = 0, True
             self._use.weights.clear()
             self._use.kernels, self._use.image = 0, None
-            with self._card_errors():
+            with self._card_errors:
                 reset_card(self.card, self._device)
 
     def __enter__(self) -> Kernel:
@@ -334,14 +356,6 @@ class Kernel:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    @contextmanager
-    def _card_errors(self) -> Iterator[None]:
-        """PYNQ reports what XRT refuses as RuntimeError: name the card."""
-        try:
-            yield
-        except (RuntimeError, OSError) as error:
-            raise CardError(f"card '{self.card}': {error}") from error
 
 
 def _allocate(shape: tuple[int, ...], dtype: type[np.generic], bank: Any, stack: ExitStack) -> Any:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..card_image import ARGUMENTS, CardImage
 from ..errors import CardRule
 from ..tensors import CLASSES, FEATURES, PIXELS_SHAPE, PIXELS_SIZE_BYTES, TOP
-from .memory import Allocation, DeviceMemory
+from .memory import DeviceMemory
 
 # Width of the AXI ports in bytes (512, 32 and 512 bits): an address that is no multiple of it reads other data.
 _PORT_BYTES = {"in": 64, "out": 4, "weightsmem": 64}
@@ -71,28 +71,23 @@ class KernelPorts:
         self, registers: bytes, memory: DeviceMemory, name: str, size_bytes: int, images: int
     ) -> tuple[NDArray[np.uint8], int]:
         address = _value(registers, name, 8)
-        argument = f"{self._card}: argument '{name}' at {address:#x}"
         found = memory.find(address)
+        offset = address - found.address if found else 0
         if found is None:
-            raise CardRule(f"{argument} is in no buffer of this card (freed, another card's, or never allocated)")
-        if address % _PORT_BYTES[name]:
-            raise CardRule(f"{argument} is not aligned to the port's {_PORT_BYTES[name]} bytes")
-        wanted = self._banks[name]
-        if found.bank.name != wanted:
-            raise CardRule(
-                f"{argument} is in {found.bank.name}, but the kernel's port is wired to {wanted}; allocate it there"
+            wrong = " is in no buffer of this card (freed, another card's, or never allocated)"
+        elif address % _PORT_BYTES[name]:
+            wrong = f" is not aligned to the port's {_PORT_BYTES[name]} bytes"
+        elif found.bank.name != self._banks[name]:
+            wired = self._banks[name]
+            wrong = f" is in {found.bank.name}, but the kernel's port is wired to {wired}; allocate it there"
+        elif offset + size_bytes > found.size_bytes:
+            wrong = (
+                f": {images} images need {size_bytes} bytes, the buffer has {max(0, found.size_bytes - offset)} "
+                "from there; start fewer images or allocate a larger buffer"
             )
-        return _part(argument, found, address, size_bytes, images), found.bo
-
-
-def _part(argument: str, found: Allocation, address: int, size_bytes: int, images: int) -> NDArray[np.uint8]:
-    offset = address - found.address
-    if offset + size_bytes > found.size_bytes:
-        raise CardRule(
-            f"{argument}: {images} images need {size_bytes} bytes, the buffer has {max(0, found.size_bytes - offset)} "
-            "from there; start fewer images or allocate a larger buffer"
-        )
-    return found.data[offset : offset + size_bytes]
+        else:
+            return found.data[offset : offset + size_bytes], found.bo
+        raise CardRule(f"{self._card}: argument '{name}' at {address:#x}{wrong}")
 
 
 def _value(registers: bytes, name: str, size: int) -> int:

@@ -30,6 +30,7 @@ class Allocation:
     address: int
     size_bytes: int
     data: NDArray[np.uint8]
+    pointer: int  # to `data`, in this process
 
     @property
     def end(self) -> int:
@@ -64,7 +65,7 @@ class DeviceMemory:
         with self._lock:
             address = self._place(bank, reserved)
             data = np.frombuffer(mmap.mmap(-1, reserved), np.uint8)  # pages come when touched
-            allocation = Allocation(next(_bo_numbers), bank, address, size_bytes, data)
+            allocation = Allocation(next(_bo_numbers), bank, address, size_bytes, data, data.ctypes.data)
             self._allocations[allocation.bo] = allocation
             self._cursor[bank.name] = allocation.end
         return allocation
@@ -85,7 +86,10 @@ class DeviceMemory:
     def find(self, address: int) -> Allocation | None:
         """The allocation that holds `address`, if any."""
         with self._lock:
-            return next((a for a in self._allocations.values() if a.address <= address < a.end), None)
+            for allocation in self._allocations.values():
+                if 0 <= address - allocation.address < len(allocation.data):
+                    return allocation
+        return None
 
     def copy_in(self, bo: int, offset: int, host_pointer: int, size_bytes: int) -> None:
         """Copy from the host to the device, the GIL released. Raises CardRule."""
@@ -112,7 +116,7 @@ class DeviceMemory:
                 f"{self._card}: sync of bytes {offset}..{offset + size_bytes} of buffer {bo}, "
                 f"which has {allocation.size_bytes}"
             )
-        return allocation.data.ctypes.data + offset
+        return allocation.pointer + offset
 
     def _place(self, bank: Memory, size: int) -> int:
         taken = sorted((a.address, a.end) for a in self._allocations.values() if a.bank == bank)
