@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from resnet50_pynq.cards import open_card
 from resnet50_pynq.errors import Resnet50Error
 from resnet50_pynq.serving.job import Job
 from resnet50_pynq.serving.service import Service
+from resnet50_pynq.serving.worker import State
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class Answers:
         self.sent += 1
         return Job(self._material.pixels[which], take, **options)
 
-    def send(self, service: Service, *sizes: int) -> None:
+    def send(self, service: Service, *sizes: int, attend: bool = False) -> None:
         """Send requests in one go, as Triton's batcher does."""
-        service.pool.submit([self.job(size) for size in sizes])
+        service.pool.submit([self.job(size) for size in sizes], attend)
 
     def wait(self, timeout_s: float = 60.0) -> None:
         """Wait until every request is answered, once."""
@@ -63,6 +65,18 @@ class Answers:
             assert self._got.wait_for(lambda: self.right + len(self.errors) == self.sent, timeout_s), "requests lost"
         time.sleep(0.01)
         assert self.right + len(self.errors) == self.sent
+
+
+def works_again(service: Service, answers: Answers) -> None:
+    """Hold a card to coming back, with nothing left of before."""
+    wait_for(lambda: service.meter.value("resnet50_recoveries_total", card=service.cards[0]) >= 1)
+    wait_for(lambda: service.pool.workers[0].state is State.READY)
+    right = answers.right
+    answers.send(service, 4)
+    answers.wait()
+    assert answers.right == right + 1
+    # The reset forgot the buffers of before: there are those of one kernel.
+    assert open_card(service.cards[0]).programmed().memory.count() == 3 * 2 + 1
 
 
 def wait_for(condition: Any, timeout_s: float = 60.0) -> None:

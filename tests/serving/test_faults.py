@@ -7,25 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from resnet50_pynq.cards import open_card
 from resnet50_pynq.errors import CardError, CardTimeout, WrongResult
 from resnet50_pynq.serving.service import Service
 from resnet50_pynq.serving.worker import State
-from serving_support import Answers, wait_for
+from serving_support import Answers, wait_for, works_again
 
 Faults = Callable[..., None]
 Serve = Callable[..., Service]
-
-
-def _works_again(service: Service, answers: Answers) -> None:
-    wait_for(lambda: service.meter.value("resnet50_recoveries_total", card=service.cards[0]) >= 1)
-    wait_for(lambda: service.pool.workers[0].state is State.READY)
-    right = answers.right
-    answers.send(service, 4)
-    answers.wait()
-    assert answers.right == right + 1
-    # The reset forgot the buffers of before: there are those of one kernel.
-    assert open_card(service.cards[0]).programmed().memory.count() == 3 * 2 + 1
 
 
 @pytest.mark.parametrize(
@@ -54,7 +42,7 @@ def test_a_fault_fails_its_requests_and_the_card_returns(
     for error in answers.errors:
         assert isinstance(error, CardError)
         assert words in str(error)
-    _works_again(service, answers)
+    works_again(service, answers)
 
 
 @pytest.mark.parametrize("fault", ["allocate", "program", "hang", "wrong"])
@@ -65,7 +53,7 @@ def test_a_card_that_fails_in_its_recovery_is_tried_again(
     faults({"fault": "sync_from_device"}, {"fault": fault, "count": 1})
     answers.send(service, 4)
     answers.wait()
-    _works_again(service, answers)
+    works_again(service, answers)
 
 
 def test_requests_meanwhile_are_refused_at_once(serve: Serve, faults: Faults, answers: Answers) -> None:
@@ -81,7 +69,7 @@ def test_requests_meanwhile_are_refused_at_once(serve: Serve, faults: Faults, an
     assert "is recovering" in str(answers.errors[-1])
     assert service.meter.value("resnet50_refused_total", code="UNAVAILABLE") == 1
     assert not service.pool.is_ready()
-    _works_again(service, answers)
+    works_again(service, answers)
     assert service.pool.is_ready()
 
 
@@ -146,7 +134,7 @@ def test_silent_corruption_is_found_by_the_known_picture(serve: Serve, faults: F
     service = serve(canary_interval_s="0.2")
     faults({"fault": "wrong", "count": 1})
     wait_for(lambda: service.meter.value("resnet50_canary_mismatches_total", card="software:90") == 1)
-    _works_again(service, answers)
+    works_again(service, answers)
 
 
 def test_the_known_picture_is_run_under_load_too(serve: Serve, answers: Answers) -> None:
@@ -166,7 +154,7 @@ def test_the_shadow_keeps_wrong_results_from_being_answered(serve: Serve, faults
     assert answers.right == 0
     assert isinstance(answers.errors[0], WrongResult)
     assert service.meter.value("resnet50_shadow_mismatches_total", card="software:90") == 1
-    _works_again(service, answers)
+    works_again(service, answers)
 
 
 def test_a_wrong_card_is_not_loaded(serve: Serve, faults: Faults) -> None:

@@ -95,7 +95,7 @@ def test_provenance(serve: Serve, answers: Answers) -> None:
         assert origin.batch == 4
         assert origin.kernel_us > 100
         assert '"batch": 4' in origin.to_json()
-        moments = [value for name, value in vars(origin).items() if name.endswith("_ns")]
+        moments = [value for name, value in origin._asdict().items() if name.endswith("_ns")]
         assert len(moments) == 7
         assert moments == sorted(moments)
         assert abs(time.time_ns() - moments[-1]) < 60e9

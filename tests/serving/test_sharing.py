@@ -70,7 +70,8 @@ def two(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
     return serve
 
 
-def test_two_models_share_a_card_start_by_start(two: Serve, material: Material) -> None:
+@pytest.mark.parametrize("attend", [False, True], ids=["by its thread", "by who brings them"])
+def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, attend: bool) -> None:
     services = [
         two(Place("a", 1, os.getpid()), card="software:92"),
         two(Place("b", 1, os.getpid()), card="software:93"),
@@ -79,7 +80,7 @@ def test_two_models_share_a_card_start_by_start(two: Serve, material: Material) 
 
     def load(service: Service, mine: Answers) -> None:
         for _ in range(15):
-            mine.send(service, 2)
+            mine.send(service, 2, attend=attend)
 
     threads = [threading.Thread(target=load, args=pair) for pair in zip(services, answers, strict=True)]
     for thread in threads:

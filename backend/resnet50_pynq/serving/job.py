@@ -7,8 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ _log = logging.getLogger(__name__)
 Answer = Callable[["Job", "Resnet50Error | None"], None]
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Where, how and when some images of a request were computed; `_ns` are moments: time.time_ns() of the host."""
 
     card: str  # "xrt:0"
@@ -43,7 +41,7 @@ class Origin:
 
     def to_json(self) -> str:
         """As the PROVENANCE output tells it."""
-        return json.dumps(vars(self))
+        return json.dumps(self._asdict())
 
 
 class Job:
@@ -98,11 +96,14 @@ class Job:
             raise Expired(f"the request waited {waited_s:.3f} s for the card, its timeout is {self._timeout_s:.3f} s")
 
     def succeed(self, images: slice, results: NDArray[Any], origin: Origin) -> None:
-        """Take the results of some images (copied); the last ones answer the request."""
+        """Take the results of some images, which nobody changes any more; the last ones answer the request."""
         with self._lock:
-            if self.results is None:
-                self.results = np.empty((len(self), *results.shape[1:]), results.dtype)
-            self.results[images] = results
+            if len(results) == len(self):
+                self.results = results
+            else:
+                if self.results is None:
+                    self.results = np.empty((len(self), *results.shape[1:]), results.dtype)
+                self.results[images] = results
             self.origins.append((images, origin))
             self._left -= len(results)
             if self._left or self._answered:

@@ -73,6 +73,16 @@ _FROM_ZERO = (
 _REFUSALS = ("INVALID_ARG", "UNAVAILABLE", "CANCELLED")
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What is counted of a batch."""
+
+    images: int
+    copy_s: float
+    kernel_s: float
+    totals_s: list[float]  # of each request, from its arrival to its answer
+
+
 class Meter:
     """Counts; safe to use from several threads."""
 
@@ -98,13 +108,15 @@ class Meter:
         with self._lock:
             self._values[name, _key(labels)] = value
 
-    def observe_s(self, name: str, seconds: float, **labels: str) -> None:
-        """Note a time: "copy", "kernel" or "total"."""
-        self._observe(f"resnet50_{name}_seconds", _TIME_LIMITS_S, seconds, _key(labels))
-
-    def observe_batch(self, images: int, **labels: str) -> None:
-        """Note the size of a start."""
-        self._observe("resnet50_batch_images", _BATCH_LIMITS, images, _key(labels))
+    def count(self, batch: Answered, card: str) -> None:
+        """Count an answered batch."""
+        self.add("resnet50_images_total", batch.images, card=card)
+        labels = _key({"card": card})
+        self._observe("resnet50_batch_images", _BATCH_LIMITS, batch.images, labels)
+        self._observe("resnet50_copy_seconds", _TIME_LIMITS_S, batch.copy_s, labels)
+        self._observe("resnet50_kernel_seconds", _TIME_LIMITS_S, batch.kernel_s, labels)
+        for total_s in batch.totals_s:
+            self._observe("resnet50_total_seconds", _TIME_LIMITS_S, total_s, labels)
 
     def _observe(self, name: str, limits: tuple[float, ...], value: float, labels: Labels) -> None:
         with self._lock:

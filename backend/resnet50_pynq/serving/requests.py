@@ -106,7 +106,7 @@ class KernelModel:
                 answers.append(failure(error))
             except Exception as error:  # whatever is wrong with one request is its own affair
                 answers.append(failure(BadPixels(f"the request cannot be read: {type(error).__name__}: {error}")))
-        self._service.pool.submit(jobs)
+        self._service.pool.submit(jobs, attend=waits)
         if waits:
             answers = [answer.wait() if isinstance(answer, _Answer) else answer for answer in answers]
         return answers
@@ -138,7 +138,8 @@ class _Answer:
         self._unanswered = unanswered
         self._wanted = wanted
         self._with_parameters = with_parameters
-        self._given = threading.Event()
+        self._given = threading.Lock()  # locked until the response is there
+        self._given.acquire()
 
     def __call__(self, job: Job, error: Resnet50Error | None) -> None:
         self._unanswered.discard(self)
@@ -150,11 +151,11 @@ class _Answer:
             self.sender.send(response, flags=_FINAL)
         else:
             self._kept = response
-            self._given.set()
+            self._given.release()
 
     def wait(self) -> Any:
         """The response, as soon as there is one."""
-        self._given.wait()
+        self._given.acquire()
         return self._kept
 
     def _response(self, job: Job) -> Any:
@@ -165,14 +166,14 @@ class _Answer:
             tensors.append(pb_utils.Tensor(LOGITS.name, results.astype(np.float32)))
         if TOP5.name in self._wanted:
             best = top5(results) if has_logits else results
-            tensors.append(pb_utils.Tensor(TOP5.name, best.astype(np.int32)))
+            tensors.append(pb_utils.Tensor(TOP5.name, best.view(np.int32)))
         if PROVENANCE.name in self._wanted:
             told = np.empty((len(job), 1), object)
             for images, origin in job.origins:
                 told[images] = origin.to_json()
             tensors.append(pb_utils.Tensor(PROVENANCE.name, told))
         if self._with_parameters:
-            return pb_utils.InferenceResponse(tensors, parameters=vars(job.origins[0][1]))
+            return pb_utils.InferenceResponse(tensors, parameters=job.origins[0][1]._asdict())
         return pb_utils.InferenceResponse(tensors)
 
 

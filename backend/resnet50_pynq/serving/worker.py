@@ -1,5 +1,8 @@
 """One card at work: its thread starts filled batches, waits with a deadline, answers, and brings a failed card back.
 
+A batch that finds the card idle is started by the thread that brings it, and may be waited for there (`attend`): each
+thread less that has to wake up saves 0.05 to 0.1 ms.
+
 LOADING ──► READY ◄──► AWAY (another process has the card)
               │  ▲
               ▼  │ known picture right
@@ -29,7 +32,7 @@ from .batch import Batch
 from .canary import Canary, Shadow
 from .curve import Curve, measure_curve
 from .lease import HAND_OVER_S, Lease
-from .meter import Meter
+from .meter import Answered, Meter
 
 _log = logging.getLogger(__name__)
 
@@ -104,8 +107,10 @@ class CardWorker:
         self._canary, self._shadow, self._lease, self._meter, self.changed = canary, shadow, lease, meter, changed
         self._filled: deque[Batch] = deque()
         self._running: deque[Batch] = deque()
+        self._uncounted: deque[Answered] = deque()  # see `_count`
         self._reported: Exception | None = None  # what the pool met with on our card
         self._idle = False  # the thread waits for work, and `changed` is free: who holds that may start a batch
+        self._attended = False  # who brought a batch waits for it in `attend`; the thread keeps off meanwhile
         self._last_done_s = self._last_canary_s = self._failed_s = 0.0
         self._closing = False
         meter.start_at_zero(card=card)
@@ -139,19 +144,30 @@ class CardWorker:
 
     # The pool's side, with `changed` held
 
-    def put(self, batch: Batch) -> bool:
-        """Take a filled batch; False where the card has failed meanwhile."""
+    def put(self, batch: Batch, attend: bool = False) -> bool:
+        """Take a filled batch; False where the card has failed meanwhile.
+
+        Args:
+            batch: sent to the card's memory.
+            attend: the caller has nothing else to do. Where that spares waking the thread up, `batch.is_attended` is
+                set, and the caller has to call `attend`.
+        """
         self.filling -= 1
-        self.changed.notify_all()  # it goes on once we let go of `changed`
         if self.kernel is None or self.state not in (State.READY, State.AWAY):
+            self.changed.notify_all()
             return False
+        starts = self._idle and not self._filled and not self._running
         self._filled.append(batch)
-        if self._idle:
-            self._idle = False
+        if starts:
             try:
                 self._start_next()  # here and now: the thread takes a tenth of a millisecond to wake up
             except Exception as error:
                 self._reported = error
+            else:
+                batch.is_attended = self._attended = attend
+        if not self._attended:
+            self._idle = False
+            self.changed.notify_all()  # it goes on once we let go of `changed`
         return True
 
     def put_back(self, buffers: BufferSet, error: Exception | None = None) -> None:
@@ -163,6 +179,24 @@ class CardWorker:
                 self._reported = error
                 self.free.clear()  # nothing more is brought to this card
         self.changed.notify_all()
+
+    # The pool's side, with `changed` free
+
+    def attend(self, batch: Batch) -> None:
+        """Wait for a batch that is alone on the card, and answer it; what goes wrong is left to the thread."""
+        error: Exception | None = None
+        try:
+            self._count()  # of the batch before; the card works meanwhile
+            while not self._is_done(batch):
+                pass
+            self._complete(batch)
+        except Exception as failed:
+            error = failed
+        with self.changed:
+            self._reported = error
+            self._attended = False
+            if error is not None or self._filled or not self._idle:
+                self.changed.notify_all()
 
     # The thread
 
@@ -177,28 +211,25 @@ class CardWorker:
                     self._recover()
             except Exception as error:
                 self._fail(error)
+        self._count()
 
     def _goes_on(self) -> bool:
         if self.state is State.QUARANTINED:
             return False
-        busy = self._filled or self._running or self.filling
+        busy = self._filled or self._running or self.filling or self._attended
         return not self._closing or bool(busy and self.state is State.READY)
 
     def _turn(self) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: not self._attended)
+        self._count()
         if self._reported is not None:
             raise self._reported
         self._start_filled()
         if self._running:
             batch = self._running[0]
-            if not self._is_done(batch):
-                return
-            self._running.popleft()
-            try:
-                self._start_filled(unread=True)  # before the answers are made: the card goes on meanwhile
-                self._finish(batch)
-            except Exception as error:
-                self._answer_failed([batch], error)
-                raise
+            if self._is_done(batch):
+                self._complete(batch)
         elif self._lease.held and self._lease.wanted():
             self._hand_over()
         elif self._lease.held and self._canary_is_due() and self.free:
@@ -208,8 +239,11 @@ class CardWorker:
         else:
             with self.changed:
                 self._idle = self._lease.held
-                self.changed.wait_for(lambda: self._filled or self._running or self._closing or self._reported, _LOOK_S)
+                self.changed.wait_for(self._has_work, _LOOK_S)
                 self._idle = False
+
+    def _has_work(self) -> bool:
+        return bool(self._filled or (self._running and not self._attended) or self._closing or self._reported)
 
     def _start_filled(self, unread: bool = False) -> None:
         while self._filled and len(self._running) < IN_FLIGHT and self._may_start(unread):
@@ -249,6 +283,16 @@ class CardWorker:
         batch.kernel_s = batch.done_s - begin_s
         return True
 
+    def _complete(self, batch: Batch) -> None:
+        """Take a batch that is done off the card."""
+        self._running.popleft()
+        try:
+            self._start_filled(unread=True)  # before the answers are made: the card goes on meanwhile
+            self._finish(batch)
+        except Exception as error:
+            self._answer_failed([batch], error)
+            raise
+
     def _finish(self, batch: Batch) -> None:
         results = batch.read()
         if batch.is_canary:
@@ -259,24 +303,30 @@ class CardWorker:
             again = self._canary_is_due() and not batch.is_canary and self.state is State.READY
             if not again and self.state is State.READY:
                 self.free.append(batch.buffers)
-                self.changed.notify_all()
+                if not batch.is_attended:  # else who would fill it is here
+                    self.changed.notify_all()
         if again:
             self._queue_canary(batch.buffers)
         if not batch.is_canary:
             self._answer(batch, results)
 
     def _answer(self, batch: Batch, results: NDArray[Any]) -> None:
-        self._meter.add("resnet50_images_total", batch.images, card=self.card)
-        self._meter.observe_batch(batch.images, card=self.card)
-        self._meter.observe_s("copy", batch.copy_s, card=self.card)
-        self._meter.observe_s("kernel", batch.kernel_s, card=self.card)
         image = self._kernel.image
+        totals_s = []
         for part in batch.parts:
             job = part.job
             count = part.images.stop - part.images.start
             origin = batch.origin(self.card, image, job)
             job.succeed(part.images, results[part.first : part.first + count], origin)
-            self._meter.observe_s("total", time.monotonic() - job.arrived_s, card=self.card)
+            totals_s.append(job.waited_s())
+        self._uncounted.append(Answered(batch.images, batch.copy_s, batch.kernel_s, totals_s))
+        if not batch.is_attended:
+            self._count()
+
+    def _count(self) -> None:
+        """Count what was answered. Not before the answer: it takes a tenth of a millisecond after a wait."""
+        while self._uncounted:
+            self._meter.count(self._uncounted.popleft(), card=self.card)
 
     # The known picture
 
