@@ -15,7 +15,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,8 @@ def kernel_time(kernel: Kernel, pixels: Any) -> float:
     return time.perf_counter() - begin_s
 
 
-def bench(card: str, sample: Path, turns: int, seconds: float) -> dict[str, Any]:
-    """All figures of one card."""
+def bench(card: str, sample: Path, turns: int, seconds: float, cases: Sequence[tuple[int, bool]]) -> dict[str, Any]:
+    """All figures of one card; `cases` of throughput."""
     pixels = np.random.default_rng(0).integers(0, 256, (100, 224, 224, 3), np.uint8)
     rows = []
     with ExitStack() as stack:
@@ -81,7 +81,7 @@ def bench(card: str, sample: Path, turns: int, seconds: float) -> dict[str, Any]
                 for name, server in servers.items()
             }
 
-        for images, shared in CASES:
+        for images, shared in cases:
             measures = {n: (lambda x=x: x.many(seconds, IN_FLIGHT)) for n, x in loads(images, shared).items()}
             measures["kernel"] = lambda images=images: kernel_rate(kernel, pixels[:images], seconds)
             values = in_turns(measures, turns)
@@ -135,16 +135,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=Path, default=SAMPLE)
     parser.add_argument("--cards", default="software:0,timing:0")
+    parser.add_argument("--latency-only", action="store_true", help="one image at a time alone; writes no result")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of load a turn")
     options = parser.parse_args()
+    cases = () if options.latency_only else CASES
     result: dict[str, Any] = {"made": made("make bench-serving"), "cards": []}
     for card in options.cards.split(","):
         print(f"{card}: images a second, and the ratio to kernel.py in a loop")
-        result["cards"].append(bench(card, options.sample, options.turns, options.seconds))
-    write_result("serving", result)
-    worst = min(row["pipelined"]["ratio"] for card in result["cards"] for row in card["throughput"])
-    print(f"worst ratio {worst:.3f}: {_verdict(worst >= TARGET_RATIO)} (aim: at least {TARGET_RATIO})")
+        result["cards"].append(bench(card, options.sample, options.turns, options.seconds, cases))
+    if not options.latency_only:
+        write_result("serving", result)
+        worst = min(row["pipelined"]["ratio"] for card in result["cards"] for row in card["throughput"])
+        print(f"worst ratio {worst:.3f}: {_verdict(worst >= TARGET_RATIO)} (aim: at least {TARGET_RATIO})")
     for card in result["cards"]:
         added_s = card["latency"]["pipelined, perf_analyzer, gRPC"]["added_s"]
         verdict = _verdict(added_s <= TARGET_ADDED_S)
