@@ -85,9 +85,10 @@ class BufferSet:
         np.copyto(self.host_pixels[: len(pixels)], pixels)
         self.send(len(pixels))
 
-    def send(self, images: int) -> None:
-        """Copy the first images of `host_pixels` to the card."""
-        self._part(images)[0].sync_to_device()
+    def send(self, images: int, first: int = 0) -> None:
+        """Copy the first images of `host_pixels` to the card, but for so many that are there."""
+        pixels = self.pixels[first:images] if first else self._part(images)[0]
+        pixels.sync_to_device()
 
     def read(self, images: int) -> NDArray[Any]:
         """Copy the first results from the card: int32 (n, 1000) or uint32 (n, 5), valid until the next start."""

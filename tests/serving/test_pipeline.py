@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from resnet50_pynq.cards import open_card
 from resnet50_pynq.errors import BadPixels, Cancelled, CardError, Expired
+from resnet50_pynq.serving.curve import Curve
 from resnet50_pynq.serving.job import Job
 from resnet50_pynq.serving.service import Service
-from serving_support import Answers, wait_for
+from serving_support import Answers, wait_for, works_again
 
 Faults = Callable[..., None]
 Serve = Callable[..., Service]
@@ -29,6 +30,37 @@ def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: A
     sizes = [(part.stop - part.start, origin.batch) for part, origin in answers.origins]
     assert sorted(sizes) == [(1, 2), (1, 4), (1, 4), (2, 4), (3, 4), (4, 4), (4, 4)] or sum(n for n, _ in sizes) == 18
     assert {batch for _, batch in sizes} <= {2, 4}
+
+
+def test_a_batch_that_waits_for_the_card_takes_more_requests(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve(buffer_images="8")
+    worker = service.pool.workers[0]
+    worker.curve = Curve(0.5, 0.0)
+    faults({"fault": "slow", "seconds": 0.5, "count": 1})
+    answers.send(service, 1)
+    wait_for(lambda: worker._running)
+    for _ in range(3):
+        answers.send(service, 2)
+    answers.send(service, 4)  # for which there is no room beside them
+    answers.wait()
+    assert answers.right == 5
+    assert [origin.batch for _, origin in answers.origins] == [1, 6, 6, 6, 4]
+
+
+def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve()
+    worker = service.pool.workers[0]
+    worker.curve = Curve(0.5, 0.0)
+    faults({"fault": "slow", "seconds": 0.5, "count": 1})
+    answers.send(service, 1)
+    wait_for(lambda: worker._running)
+    answers.send(service, 1)
+    faults({"fault": "sync_to_device", "count": 1})
+    answers.send(service, 1)
+    answers.wait()
+    assert len(answers.errors) == 3
+    assert service.meter.value("resnet50_failed_total", card="software:90") == 3
+    works_again(service, answers)
 
 
 def test_the_next_batch_is_on_the_card_before_the_first_is_done(serve: Serve, faults: Faults, answers: Answers) -> None:

@@ -26,12 +26,14 @@ class Part:
 
 @dataclass(eq=False)
 class Batch:
-    """Filled in the pool, run by a worker."""
+    """Filled in the pool, run by a worker. While it waits for its card, it may be filled further."""
 
     buffers: BufferSet
     capacity: int
     parts: list[Part] = field(default_factory=list)
     images: int = 0
+    is_filling: bool = True  # not to be started
+    sent: int = 0  # images that are in the card's memory
     copy_s: float = 0.0
     begun_s: float = 0.0  # moments on time.monotonic()'s clock
     filled_s: float = 0.0
@@ -63,9 +65,12 @@ class Batch:
         return count
 
     def send(self) -> None:
-        """Copy the images to the card's memory."""
+        """Copy the images to the card's memory that are not there yet."""
+        if self.sent == self.images:
+            return
         begin_s = time.monotonic()
-        self.buffers.send(self.images)
+        self.buffers.send(self.images, self.sent)
+        self.sent = self.images
         self.filled_s = time.monotonic()
         self.copy_s += self.filled_s - begin_s
 
@@ -102,10 +107,8 @@ class Batch:
         return round((self.epoch_s + moment_s) * 1e9)
 
     def fail(self, error: Resnet50Error) -> int:
-        """Answer all its requests with an error; how many they are."""
-        for part in self.parts:
-            part.job.fail(error)
-        return len(self.parts)
+        """Answer all its requests with an error, but for those that are answered; how many they were."""
+        return sum(part.job.fail(error) for part in self.parts)
 
 
 def _kind(card: str, image: CardImage) -> str:

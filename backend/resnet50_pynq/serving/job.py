@@ -116,13 +116,14 @@ class Job:
             self._answered = True
         self._send(None)
 
-    def fail(self, error: Resnet50Error) -> None:
-        """Answer with an error, unless there was an answer before."""
+    def fail(self, error: Resnet50Error) -> bool:
+        """Answer with an error; False where there was an answer before."""
         with self._lock:
             if self._answered:
-                return
+                return False
             self._answered = True
         self._send(error)
+        return True
 
     def _send(self, error: Resnet50Error | None) -> None:
         try:

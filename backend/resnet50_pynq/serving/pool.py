@@ -6,7 +6,6 @@ import threading
 from collections.abc import Sequence
 
 from ..errors import CardError, Resnet50Error
-from ..kernel import BufferSet
 from .batch import Batch
 from .job import Job
 from .meter import Meter
@@ -57,7 +56,7 @@ class CardPool:
             try:
                 while first < len(job):
                     if filling is None:
-                        filling = self._acquire()
+                        filling = self._acquire(len(job) - first)
                     if not first:
                         self._check_wanted(job)
                     worker, batch = filling
@@ -76,16 +75,20 @@ class CardPool:
         if job.waited_s() > _WAITED_S:
             job.check_wanted()
 
-    def _acquire(self) -> tuple[CardWorker, Batch]:
-        """A card with a free set of buffers. Raises CardError where no card works."""
+    def _acquire(self, images: int) -> tuple[CardWorker, Batch]:
+        """A card, and a batch that waits for it and has room for so many images, or else a free set of buffers.
+
+        Raises:
+            CardError: no card works.
+        """
         with self._changed:
             while not self._closing:
-                free = [worker for worker in self.workers if worker.free]
-                if free:
-                    worker = max(free, key=lambda worker: len(worker.free))
-                    worker.filling += 1
-                    buffers: BufferSet = worker.free.pop()
-                    return worker, Batch(buffers, len(buffers.host_pixels))
+                batches = [(worker, batch) for worker in self.workers if (batch := worker.offer(images))]
+                if batches:
+                    # The card that has the least to do: the most free sets, and of those the smallest batch.
+                    worker, batch = max(batches, key=lambda offer: (len(offer[0].free), -offer[1].images))
+                    worker.fill(batch)
+                    return worker, batch
                 states = {worker.state for worker in self.workers}
                 if State.READY not in states:
                     if State.AWAY not in states:
@@ -110,7 +113,7 @@ class CardPool:
             except (Resnet50Error, RuntimeError, OSError) as error:
                 failed = error if isinstance(error, CardError) else CardError(f"card '{worker.card}': {error}")
                 with self._changed:
-                    worker.put_back(batch.buffers, failed)
+                    worker.put_back(batch, failed)
             else:
                 with self._changed:
                     taken = worker.put(batch, attend)
@@ -122,7 +125,7 @@ class CardPool:
             self._meter.add("resnet50_failed_total", batch.fail(failed), card=worker.card)
         else:
             with self._changed:
-                worker.put_back(batch.buffers)
+                worker.put_back(batch)
 
     def close(self) -> None:
         """Answer what was taken, then let go of the cards."""

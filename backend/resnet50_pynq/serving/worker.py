@@ -37,7 +37,11 @@ from .meter import Answered, Meter
 _log = logging.getLogger(__name__)
 
 IN_FLIGHT = 2  # starts queued on the card, so that the next begins without a word from the host
-_SLICE_S = 4e-3  # how often the thread looks for a batch to queue behind the one that runs
+# A batch is queued so long, or so large a part of the start that runs, before the card needs it: late, because it takes
+# more requests until then.
+_AHEAD_S, _AHEAD = 5e-4, 0.1
+_SLICE_S = 4e-3  # how often the thread looks for one that comes later
+_COPY_S = 1e-4  # more than it takes to copy an image
 _LOOK_S = 0.02  # how often an idle card looks whether another process wants it
 _BACK_OFF_S = 0.5  # before the second try; doubled for each after
 _BACK_OFF_MAX_S = 30.0
@@ -144,6 +148,22 @@ class CardWorker:
 
     # The pool's side, with `changed` held
 
+    def offer(self, images: int) -> Batch | None:
+        """What the pool could fill next: a batch that waits for the card and has room, or one of a free set."""
+        if self._filled and self._running and self.state is State.READY:
+            last = self._filled[-1]
+            takes = last.room >= images and not last.is_canary  # a request is not spread over two starts for this
+            if takes and self._busy_s() > images * _COPY_S:
+                return last
+        return Batch(self.free[-1], len(self.free[-1].host_pixels)) if self.free else None
+
+    def fill(self, batch: Batch) -> None:
+        """Take what was offered; until it is put, or put back, it is not started."""
+        self.filling += 1
+        batch.is_filling = True
+        if not batch.images:
+            self.free.remove(batch.buffers)
+
     def put(self, batch: Batch, attend: bool = False) -> bool:
         """Take a filled batch; False where the card has failed meanwhile.
 
@@ -153,11 +173,13 @@ class CardWorker:
                 set, and the caller has to call `attend`.
         """
         self.filling -= 1
+        batch.is_filling = False
         if self.kernel is None or self.state not in (State.READY, State.AWAY):
             self.changed.notify_all()
             return False
         starts = self._idle and not self._filled and not self._running
-        self._filled.append(batch)
+        if batch not in self._filled:
+            self._filled.append(batch)
         if starts:
             try:
                 self._start_next()  # here and now: the thread takes a tenth of a millisecond to wake up
@@ -170,11 +192,12 @@ class CardWorker:
             self.changed.notify_all()  # it goes on once we let go of `changed`
         return True
 
-    def put_back(self, buffers: BufferSet, error: Exception | None = None) -> None:
-        """Take back a set that nothing came of; with an error, the card has failed."""
+    def put_back(self, batch: Batch, error: Exception | None = None) -> None:
+        """Take back a batch that nothing came of; with an error, the card has failed."""
         self.filling -= 1
+        batch.is_filling = False
         if self.state is State.READY:
-            self.free.append(buffers)
+            self.free.append(batch.buffers)
             if error is not None:
                 self._reported = error
                 self.free.clear()  # nothing more is brought to this card
@@ -243,18 +266,38 @@ class CardWorker:
                 self._idle = False
 
     def _has_work(self) -> bool:
-        return bool(self._filled or (self._running and not self._attended) or self._closing or self._reported)
+        if self._closing or self._reported:
+            return True
+        return not self._filled[0].is_filling if self._filled else bool(self._running and not self._attended)
 
     def _start_filled(self, unread: bool = False) -> None:
-        while self._filled and len(self._running) < IN_FLIGHT and self._may_start(unread):
-            self._start_next()
+        while self._filled and len(self._running) < IN_FLIGHT and self._spare_s() <= 0 and self._may_start(unread):
+            if not self._start_next():
+                return
 
-    def _start_next(self) -> None:
-        batch = self._filled[0]
-        batch.started_s = time.monotonic()
-        batch.start = self._kernel.start(batch.buffers, batch.images)
-        self._running.append(batch)
-        self._filled.popleft()
+    def _start_next(self) -> bool:
+        """Put the next batch on the card; False where it is being filled."""
+        with self.changed:
+            batch = self._filled[0]
+            if batch.is_filling:
+                return False
+            batch.started_s = time.monotonic()
+            batch.start = self._kernel.start(batch.buffers, batch.images)
+            self._running.append(self._filled.popleft())
+        return True
+
+    def _busy_s(self) -> float:
+        """How long the card is expected to work on what is on it."""
+        if not self._running or self.curve is None:
+            return 0.0
+        begun_s = max(self._running[0].started_s, self._last_done_s)
+        return begun_s + sum(self.curve.expected_s(batch.images) for batch in self._running) - time.monotonic()
+
+    def _spare_s(self) -> float:
+        """How much later is soon enough to queue a batch behind the one that runs; 0 or less for now."""
+        if not self._running or self.curve is None:
+            return 0.0
+        return self._busy_s() - max(_AHEAD_S, _AHEAD * self.curve.expected_s(self._running[0].images))
 
     def _may_start(self, unread: bool) -> bool:
         """Whether the card is ours for the next start; handed over and taken back where another wants it."""
@@ -274,7 +317,10 @@ class CardWorker:
         begin_s = max(batch.started_s, self._last_done_s)
         limit_s = self._deadline_s(batch.images)
         left_s = max(0.0, begin_s + limit_s - time.monotonic())
-        slice_s = left_s if len(self._running) == IN_FLIGHT else min(left_s, _SLICE_S)
+        slice_s = left_s
+        if len(self._running) < IN_FLIGHT and not batch.is_attended:
+            spare_s = self._spare_s()
+            slice_s = min(left_s, spare_s if spare_s > 0 else _SLICE_S)
         if not self._kernel.is_done(batch.start, slice_s):
             if slice_s < left_s:
                 return False
@@ -285,7 +331,8 @@ class CardWorker:
 
     def _complete(self, batch: Batch) -> None:
         """Take a batch that is done off the card."""
-        self._running.popleft()
+        with self.changed:
+            self._running.popleft()
         try:
             self._start_filled(unread=True)  # before the answers are made: the card goes on meanwhile
             self._finish(batch)
@@ -336,9 +383,9 @@ class CardWorker:
 
     def _queue_canary(self, buffers: BufferSet) -> None:
         self._last_canary_s = time.monotonic()
-        batch = Batch(buffers, 1, images=1, is_canary=True)
         buffers.load(self._canary.pixels)
-        self._filled.append(batch)
+        with self.changed:
+            self._filled.append(Batch(buffers, 1, images=1, is_filling=False, is_canary=True))
 
     def _check_canary(self, results: NDArray[Any]) -> None:
         self._meter.add("resnet50_canary_checks_total", card=self.card)
@@ -369,15 +416,12 @@ class CardWorker:
         self._become(State.AWAY)
         with self.changed:
             self.changed.wait_for(lambda: not self.filling, _FILL_S)
-        while self._filled:
-            batch = self._filled.popleft()
-            self._running.append(batch)
-            batch.started_s = time.monotonic()
-            batch.start = self._kernel.start(batch.buffers, batch.images)
-            while not self._is_done(batch):
-                pass
-            self._running.popleft()
-            self._finish(batch)
+        while self._filled or self._running:
+            if not self._running:
+                self._start_next()
+            batch = self._running[0]
+            if self._is_done(batch):
+                self._complete(batch)
         with self.changed:
             self.free.clear()
             kernel, self.kernel = self._kernel, None

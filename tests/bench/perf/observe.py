@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping
@@ -36,8 +37,17 @@ class Observer:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._before = read_metrics(url)
+        self._before = self._first()
         self._idle_since_s = 0.0
+
+    def _first(self) -> Metrics:
+        """Triton listens for this a moment later than it says that it is ready."""
+        for _ in range(50):
+            try:
+                return read_metrics(self._url)
+            except urllib.error.URLError:
+                time.sleep(0.1)
+        return read_metrics(self._url)
 
     def rest(self) -> None:
         """The load has ended."""
