@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from ..cards.power import IMAGE_S, START_S
 
+# What the last percent of the requests waits, in starts of a card: a batch is closed a tenth of a start before the card
+# needs it (`serving/ahead.py`); who comes then waits for the rest of that, for the batch that was closed, and for its
+# own.
+_STARTS = 2.1
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -70,19 +75,13 @@ class Machine:
         return min(max(settled, self.request_images), self.max_batch)
 
     def latency_at(self, rate: float) -> float:
-        """About the 99th percentile of a busy machine, without fluctuations.
-
-        A request waits for its batch to be formed and for Triton's thread to find a free set (a start each, shared by
-        all cards), then behind the other sets of its card.
-        """
-        starts = self.buffer_sets + 2 / self.cards
+        """About the 99th percentile of a busy machine, without fluctuations: see `_STARTS`."""
         decoding_s = 2 * self.decode_s  # its own batch, and the one before
-        return self.overhead_s + decoding_s + starts * self.kernel_s(self.batch_at(rate))
+        return self.overhead_s + decoding_s + _STARTS * self.kernel_s(self.batch_at(rate))
 
     def rate_at(self, latency_s: float) -> float:
         """The rate at which `latency_at` reaches a limit; 0 where even batches of one take longer."""
-        starts = self.buffer_sets + 2 / self.cards
-        kernel_s = (latency_s - self.overhead_s - 2 * self.decode_s) / starts
+        kernel_s = (latency_s - self.overhead_s - 2 * self.decode_s) / _STARTS
         batch = min((kernel_s - self.start_s) / self.image_s, self.max_batch)
         if batch < self.request_images:
             return 0.0

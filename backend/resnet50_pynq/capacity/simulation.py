@@ -1,10 +1,11 @@
 """One machine, request by request, in discrete events (SimPy): what the formulas of `model` leave out.
 
     arrivals (Poisson) ─► preprocess: all that wait, up to a batch, on all cores ─► resnet50's queue
-      ─► one thread: forms a batch of all that wait, then waits for a free set, copies ─► a card: start after start
+      ─► one thread: takes all that wait, finds a batch with room or a free set, copies ─► a card: start after start
 
-As served: Triton forms the batch before the model waits for a set, the card with most free sets gets it, a set is free
-again when its start is done (`serving/pool.py`, `serving/worker.py`). Faults are not modelled.
+As served (`serving/pool.py`, `serving/worker.py`): the card with most free sets gets a request, beside those that wait
+for it, as far as there is room; a batch is closed shortly before the card needs it, and its set is free again when the
+start is done. Faults are not modelled.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SetupError
+from ..serving.ahead import ahead_s
 from .model import Machine
 
 try:
@@ -65,10 +67,25 @@ def simulate(machine: Machine, rate: float, requests: int = 100_000, seed: int =
     return run.result()
 
 
+Request = tuple[float, float, float]  # arrived at the machine, arrived at resnet50, taken from Triton's queue
+
+
+@dataclass(eq=False)
+class _Batch:
+    requests: list[Request] = field(default_factory=list)
+    images: int = 0
+    is_filling: bool = True
+
+
 class _Card:
-    def __init__(self, env: simpy.Environment, sets: int) -> None:
+    def __init__(self, sets: int) -> None:
         self.free = sets
-        self.filled = simpy.Store(env)
+        self.filled: deque[_Batch] = deque()
+        self.is_running = False
+
+    def next(self) -> _Batch | None:
+        """Close the batch that comes next, if there is one."""
+        return self.filled.popleft() if self.filled and not self.filled[0].is_filling else None
 
 
 class _Run:
@@ -77,7 +94,7 @@ class _Run:
         self._machine, self._arrivals_s = machine, arrivals_s
         self._batch_requests = max(1, machine.max_batch // machine.request_images)
         self._queue: deque[tuple[float, float]] = deque()  # arrived at the machine, arrived at resnet50
-        self._cards = [_Card(self.env, machine.buffer_sets) for _ in range(machine.cards)]
+        self._cards = [_Card(machine.buffer_sets) for _ in range(machine.cards)]
         self._changed = self.env.event()
         self._answers: list[tuple[float, ...]] = []  # arrived, arrived at resnet50, in a batch, answered
         self._starts: list[tuple[float, int]] = []  # seconds, images
@@ -110,23 +127,51 @@ class _Run:
             while not self._queue:
                 yield self._changed
             count = min(len(self._queue), self._batch_requests)
-            batch = [(*self._queue.popleft(), self.env.now) for _ in range(count)]
-            while not any(card.free for card in self._cards):
-                yield self._changed
-            card = max(self._cards, key=lambda card: card.free)
+            taken = deque((*self._queue.popleft(), self.env.now) for _ in range(count))
+            while taken:
+                yield from self._fill(taken)
+
+    def _fill(self, taken: deque[Request]) -> Process:
+        """Bring as many of the requests to a card as fit in one batch."""
+        machine = self._machine
+        while not (offers := [(card, batch) for card in self._cards if (batch := self._offer(card))]):
+            yield self._changed
+        card, batch = max(offers, key=lambda offer: (offer[0].free, -offer[1].images))
+        if not batch.images:
             card.free -= 1
-            if self._machine.copy_s:
-                yield self.env.timeout(self._machine.copy_s * count * self._machine.request_images)
-            card.filled.put(batch)
+            card.filled.append(batch)
+        batch.is_filling = True
+        before = batch.images
+        while taken and batch.images + machine.request_images <= machine.max_batch:
+            batch.requests.append(taken.popleft())
+            batch.images += machine.request_images
+        if machine.copy_s:
+            yield self.env.timeout(machine.copy_s * (batch.images - before))
+        batch.is_filling = False
+        self._notify()
+
+    def _offer(self, card: _Card) -> _Batch | None:
+        if card.is_running and card.filled:
+            last = card.filled[-1]
+            if last.images + self._machine.request_images <= self._machine.max_batch:
+                return last
+        return _Batch() if card.free else None
 
     def _work(self, card: _Card) -> Process:
+        batch: _Batch | None = None
         while True:
-            batch = yield card.filled.get()
-            images = len(batch) * self._machine.request_images
-            kernel_s = self._machine.kernel_s(images)
-            yield self.env.timeout(kernel_s)
-            self._starts.append((kernel_s, images))
-            self._answers.extend((*request, self.env.now) for request in batch)
+            while not (batch := batch or card.next()):
+                yield self._changed
+            kernel_s = self._machine.kernel_s(batch.images)
+            closes_s = max(0.0, kernel_s - ahead_s(kernel_s))
+            card.is_running = True
+            yield self.env.timeout(closes_s)
+            following = card.next()
+            yield self.env.timeout(kernel_s - closes_s)
+            card.is_running = following is not None
+            self._starts.append((kernel_s, batch.images))
+            self._answers.extend((*request, self.env.now) for request in batch.requests)
+            batch = following
             card.free += 1
             self._notify()
 

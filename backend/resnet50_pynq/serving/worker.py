@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from ..cards import open_card, reset_card
 from ..errors import CardError, CardTimeout, WrongResult
 from ..kernel import BufferSet, Kernel
+from .ahead import ahead_s
 from .batch import Batch
 from .canary import Canary, Shadow
 from .curve import Curve, measure_curve
@@ -37,10 +38,7 @@ from .meter import Answered, Meter
 _log = logging.getLogger(__name__)
 
 IN_FLIGHT = 2  # starts queued on the card, so that the next begins without a word from the host
-# A batch is queued so long, or so large a part of the start that runs, before the card needs it: late, because it takes
-# more requests until then.
-_AHEAD_S, _AHEAD = 5e-4, 0.1
-_SLICE_S = 4e-3  # how often the thread looks for one that comes later
+_SLICE_S = 4e-3  # how often the thread looks for a batch that comes when the next start is already due
 _COPY_S = 1e-4  # more than it takes to copy an image
 _LOOK_S = 0.02  # how often an idle card looks whether another process wants it
 _BACK_OFF_S = 0.5  # before the second try; doubled for each after
@@ -297,7 +295,7 @@ class CardWorker:
         """How much later is soon enough to queue a batch behind the one that runs; 0 or less for now."""
         if not self._running or self.curve is None:
             return 0.0
-        return self._busy_s() - max(_AHEAD_S, _AHEAD * self.curve.expected_s(self._running[0].images))
+        return self._busy_s() - ahead_s(self.curve.expected_s(self._running[0].images))
 
     def _may_start(self, unread: bool) -> bool:
         """Whether the card is ours for the next start; handed over and taken back where another wants it."""
