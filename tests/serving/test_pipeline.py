@@ -59,7 +59,7 @@ def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Fault
     answers.send(service, 1)
     answers.wait()
     assert len(answers.errors) in (2, 3)  # the first may be done before its thread hears of the failure
-    assert service.meter.value("resnet50_failed_total", card="software:90") == len(answers.errors)
+    wait_for(lambda: service.meter.value("resnet50_failed_total", card="software:90") == len(answers.errors))
     works_again(service, answers)
 
 
