@@ -205,18 +205,16 @@ class CardWorker:
 
     def attend(self, batch: Batch) -> None:
         """Wait for a batch that is alone on the card, and answer it; what goes wrong is left to the thread."""
-        error: Exception | None = None
         try:
             self._count()  # of the batch before; the card works meanwhile
             while not self._is_done(batch):
                 pass
             self._complete(batch)
-        except Exception as failed:
-            error = failed
-        with self.changed:
+        except Exception as error:
             self._reported = error
+        with self.changed:
             self._attended = False
-            if error is not None or self._filled or not self._idle:
+            if self._reported or self._filled or not self._idle:
                 self.changed.notify_all()
 
     # The thread
