@@ -63,6 +63,17 @@ def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Fault
     works_again(service, answers)
 
 
+def test_a_request_that_cannot_be_copied_fails_alone(serve: Serve, answers: Answers) -> None:
+    service = serve()
+    bad = answers.job(1)
+    bad.pixels = np.zeros((1, 2, 2, 3), np.uint8)
+    service.pool.submit([answers.job(1), bad, answers.job(1)])
+    answers.wait()
+    assert answers.right == 2
+    assert "the request cannot be taken: ValueError" in str(answers.errors[0])
+    assert service.pool.workers[0].filling == 0
+
+
 def test_the_next_batch_is_on_the_card_before_the_first_is_done(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve()
     card = open_card("software:90")

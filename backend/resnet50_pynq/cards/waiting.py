@@ -47,7 +47,10 @@ def wait_done(handle: Any, timeout_s: float | None) -> bool:
 def _look_by_scheduler(handle: Any, left_s: float | None) -> bool:
     """Whether the start has finished, after a wait in the driver; only that brings `done` up to date."""
     if not handle.done:
-        handle.device._handle_events(_WAIT_MS if left_s is None else max(1, min(_WAIT_MS, int(left_s * 1000))))
+        wait_ms = _WAIT_MS if left_s is None else min(_WAIT_MS, int(left_s * 1000))
+        if not wait_ms:  # the driver's clock knows no less than a millisecond
+            time.sleep(max(0.0, min(_POLL_S, left_s or 0.0)))
+        handle.device._handle_events(wait_ms)
     return bool(handle.done)
 
 

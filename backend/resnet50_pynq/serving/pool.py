@@ -51,12 +51,14 @@ class CardPool:
                 which would take a tenth of a millisecond more; until then no other request can be brought.
         """
         filling: tuple[CardWorker, Batch] | None = None
+        left = sum(map(len, jobs))
         for job in jobs:
             first = 0
+            left -= len(job)
             try:
                 while first < len(job):
                     if filling is None:
-                        filling = self._acquire(len(job) - first)
+                        filling = self._acquire(len(job) - first, left)
                     if not first:
                         self._check_wanted(job)
                     worker, batch = filling
@@ -67,6 +69,8 @@ class CardPool:
             except Resnet50Error as error:
                 self._meter.add("resnet50_refused_total", code=error.triton_code)
                 job.fail(error)
+            except Exception as error:  # whatever is wrong with one request is its own affair
+                job.fail(Resnet50Error(f"the request cannot be taken: {type(error).__name__}: {error}"))
         if filling is not None:
             self._hand_in(*filling, attend)
 
@@ -75,15 +79,19 @@ class CardPool:
         if job.waited_s() > _WAITED_S:
             job.check_wanted()
 
-    def _acquire(self, images: int) -> tuple[CardWorker, Batch]:
+    def _acquire(self, images: int, more: int) -> tuple[CardWorker, Batch]:
         """A card, and a batch that waits for it and has room for so many images, or else a free set of buffers.
+
+        Args:
+            images: of the request.
+            more: images of the requests that came with it.
 
         Raises:
             CardError: no card works.
         """
         with self._changed:
             while not self._closing:
-                batches = [(worker, batch) for worker in self.workers if (batch := worker.offer(images))]
+                batches = [(worker, batch) for worker in self.workers if (batch := worker.offer(images, more))]
                 if batches:
                     # The card that has the least to do: the most free sets, and of those the smallest batch.
                     worker, batch = max(batches, key=lambda offer: (len(offer[0].free), -offer[1].images))
@@ -110,7 +118,7 @@ class CardPool:
         if batch.images:
             try:
                 batch.send()
-            except (Resnet50Error, RuntimeError, OSError) as error:
+            except Exception as error:
                 failed = error if isinstance(error, CardError) else CardError(f"card '{worker.card}': {error}")
                 with self._changed:
                     worker.put_back(batch, failed)

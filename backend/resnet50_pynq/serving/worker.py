@@ -146,12 +146,19 @@ class CardWorker:
 
     # The pool's side, with `changed` held
 
-    def offer(self, images: int) -> Batch | None:
-        """What the pool could fill next: a batch that waits for the card and has room, or one of a free set."""
+    def offer(self, images: int, more: int) -> Batch | None:
+        """What the pool could fill next: a batch that waits for the card and has room, or one of a free set.
+
+        Args:
+            images: of the next request; it is not spread over two starts to fill the first.
+            more: of those that come with it, which may be put beside it.
+        """
+        if self._reported is not None:
+            return None  # the card has failed, its thread only has not noticed
         if self._filled and self._running and self.state is State.READY:
             last = self._filled[-1]
-            takes = last.room >= images and not last.is_canary  # a request is not spread over two starts for this
-            if takes and self._busy_s() > images * _COPY_S:
+            takes = last.room >= images and not last.is_canary
+            if takes and self._busy_s() > min(images + more, last.room) * _COPY_S:
                 return last
         return Batch(self.free[-1], len(self.free[-1].host_pixels)) if self.free else None
 
@@ -172,7 +179,7 @@ class CardWorker:
         """
         self.filling -= 1
         batch.is_filling = False
-        if self.kernel is None or self.state not in (State.READY, State.AWAY):
+        if self.state not in (State.READY, State.AWAY) or not self._owns(batch):
             self.changed.notify_all()
             return False
         starts = self._idle and not self._filled and not self._running
@@ -193,13 +200,16 @@ class CardWorker:
     def put_back(self, batch: Batch, error: Exception | None = None) -> None:
         """Take back a batch that nothing came of; with an error, the card has failed."""
         self.filling -= 1
-        batch.is_filling = False
-        if self.state is State.READY:
+        batch.is_filling = error is not None  # never to be started, if it waits for the card already
+        if error is not None and self.state in (State.READY, State.AWAY):
+            self._reported = error
+        elif self.state is State.READY and self._owns(batch):
             self.free.append(batch.buffers)
-            if error is not None:
-                self._reported = error
-                self.free.clear()  # nothing more is brought to this card
         self.changed.notify_all()
+
+    def _owns(self, batch: Batch) -> bool:
+        """Whether its buffers are there: a card is not brought back over one that is filled, unless that takes long."""
+        return self.kernel is not None and batch.buffers in self.kernel.buffers
 
     # The pool's side, with `changed` free
 
@@ -212,10 +222,11 @@ class CardWorker:
             self._complete(batch)
         except Exception as error:
             self._reported = error
-        with self.changed:
-            self._attended = False
-            if self._reported or self._filled or not self._idle:
-                self.changed.notify_all()
+        finally:
+            with self.changed:
+                self._attended = False
+                if self._reported or self._running or self._filled or not self._idle:
+                    self.changed.notify_all()
 
     # The thread
 
@@ -235,8 +246,9 @@ class CardWorker:
     def _goes_on(self) -> bool:
         if self.state is State.QUARANTINED:
             return False
-        busy = self._filled or self._running or self.filling or self._attended
-        return not self._closing or bool(busy and self.state is State.READY)
+        with self.changed:
+            busy = self._filled or self._running or self.filling or self._attended
+            return not self._closing or bool(busy and self.state is State.READY)
 
     def _turn(self) -> None:
         with self.changed:
@@ -253,8 +265,9 @@ class CardWorker:
             self._hand_over()
         elif self._lease.held and self._canary_is_due() and self.free:
             with self.changed:
-                buffers = self.free.pop()
-            self._queue_canary(buffers)
+                buffers = self.free.pop() if self.free else None
+            if buffers is not None:
+                self._queue_canary(buffers)
         else:
             with self.changed:
                 self._idle = self._lease.held
@@ -262,9 +275,9 @@ class CardWorker:
                 self._idle = False
 
     def _has_work(self) -> bool:
-        if self._closing or self._reported:
-            return True
-        return not self._filled[0].is_filling if self._filled else bool(self._running and not self._attended)
+        could_start = self._filled and not self._filled[0].is_filling
+        could_wait = self._running and not self._attended
+        return bool(could_start or could_wait or self._reported or (self._closing and not self.filling))
 
     def _start_filled(self, unread: bool = False) -> None:
         while self._filled and len(self._running) < IN_FLIGHT and self._spare_s() <= 0 and self._may_start(unread):
@@ -321,7 +334,7 @@ class CardWorker:
             if slice_s < left_s:
                 return False
             raise CardTimeout(f"card '{self.card}': {batch.images} images took longer than {limit_s:.3g} s")
-        self._last_done_s = batch.done_s = time.monotonic()
+        batch.done_s = time.monotonic()
         batch.kernel_s = batch.done_s - begin_s
         return True
 
@@ -329,6 +342,7 @@ class CardWorker:
         """Take a batch that is done off the card."""
         with self.changed:
             self._running.popleft()
+            self._last_done_s = batch.done_s
         try:
             self._start_filled(unread=True)  # before the answers are made: the card goes on meanwhile
             self._finish(batch)
@@ -413,6 +427,8 @@ class CardWorker:
         with self.changed:
             self.changed.wait_for(lambda: not self.filling, _FILL_S)
         while self._filled or self._running:
+            if self._reported is not None:
+                raise self._reported
             if not self._running:
                 self._start_next()
             batch = self._running[0]
