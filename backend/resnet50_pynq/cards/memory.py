@@ -8,6 +8,7 @@ import mmap
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,11 @@ class Allocation:
     address: int
     size_bytes: int
     data: NDArray[np.uint8]
-    pointer: int  # to `data`, in this process
+
+    @cached_property
+    def pointer(self) -> int:
+        """To `data`, in this process."""
+        return self.data.ctypes.data
 
     @property
     def end(self) -> int:
@@ -65,7 +70,7 @@ class DeviceMemory:
         with self._lock:
             address = self._place(bank, reserved)
             data = np.frombuffer(mmap.mmap(-1, reserved), np.uint8)  # pages come when touched
-            allocation = Allocation(next(_bo_numbers), bank, address, size_bytes, data, data.ctypes.data)
+            allocation = Allocation(next(_bo_numbers), bank, address, size_bytes, data)
             self._allocations[allocation.bo] = allocation
             self._cursor[bank.name] = allocation.end
         return allocation
