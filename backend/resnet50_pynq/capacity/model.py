@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..cards.power import IMAGE_S, START_S
+from ..serving.ahead import PART
 
-# What the last percent of the requests waits, in starts of a card: a batch is closed a tenth of a start before the card
-# needs it (`serving/ahead.py`); who comes then waits for the rest of that, for the batch that was closed, and for its
-# own.
-_STARTS = 2.1
+# What the last percent of the requests waits, in starts of a card: who comes when the next batch is closed already
+# waits for the rest of the start that runs, for that batch, and for its own.
+_STARTS = PART + 2
 
 
 @dataclass(frozen=True)
