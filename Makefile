@@ -150,6 +150,10 @@ fleet: $(VENV)/.tools sample ## N=3 servers behind HAProxy under load, killed an
 bench-capacity: $(VENV)/.tools sample perf-analyzer ## the capacity model against a server with the timing card
 	@PYTHONPATH=tests $(BIN)/python -m bench.capacity.validate $(ARGS)
 
+.PHONY: capacity-table
+capacity-table: $(VENV)/.tools ## how a card's batches and latencies follow its load, by the simulation
+	@PYTHONPATH=tests $(BIN)/python -m bench.capacity.table $(ARGS)
+
 .PHONY: dashboard-panels
 dashboard-panels: $(VENV)/.tools sample ## pictures of the dashboard's panels, from servers under load (needs prometheus)
 	@PYTHONPATH=tests $(BIN)/python -m bench.monitoring.panels $(ARGS)
