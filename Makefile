@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 SAMPLE := build/sample
-NATIVE := $(wildcard backend/CMakeLists.txt backend/resnet50_pynq/network/native/*)
+NATIVE := $(wildcard backend/CMakeLists.txt backend/resnet50_triton/network/native/*)
 
 .PHONY: help
 help: ## this list
@@ -13,7 +13,7 @@ help: ## this list
 	@echo "PYTHON=/path/to/python3.11 chooses the Python, TRITONSERVER=/path/to/tritonserver the server."
 
 $(BIN)/python:
-	python=$$(deploy/setup-machine) && "$$python" -m venv $(VENV)
+	python=$$(scripts/setup-machine) && "$$python" -m venv $(VENV)
 
 $(VENV)/.packages: $(BIN)/python backend/pyproject.toml client/pyproject.toml $(NATIVE)
 	@echo "installing the packages into $(VENV) (a minute or two, once) ..."
@@ -57,7 +57,7 @@ test: $(VENV)/.tools sample ## set up all and run every test
 
 .PHONY: test-xrt
 test-xrt: $(VENV)/.tools sample ## the card xrt:0 under the genuine XRT, in emulation (as root, installs libxrt1)
-	tests/xrt/setup
+	scripts/setup-xrt
 	$(BIN)/python -m pytest tests/xrt $(ARGS)
 
 .PHONY: test-long
@@ -77,7 +77,7 @@ docs: $(VENV)/.docs ## the documentation as a site, build/site/index.html; `mkdo
 
 .PHONY: notebook
 notebook: $(VENV)/.notebook sample ## notebooks/ in JupyterLab: pictures with their names, rate and power drawn live
-	$(BIN)/jupyter lab $(ARGS) notebooks/resnet50_pynq.ipynb
+	$(BIN)/jupyter lab $(ARGS) notebooks/resnet50.ipynb
 
 .PHONY: wheels
 wheels: setup ## a wheel of each package, in build/wheels
@@ -86,77 +86,77 @@ wheels: setup ## a wheel of each package, in build/wheels
 
 .PHONY: perf-analyzer
 perf-analyzer: setup ## NVIDIA's load generator, ready to run: build/perf_analyzer/perf_analyzer
-	@deploy/setup-perf-analyzer $(BIN)/python
+	@scripts/setup-perf-analyzer $(BIN)/python
 
 .PHONY: bench
 bench: $(VENV)/.tools sample perf-analyzer ## load on the whole server by perf_analyzer: JSON and a page with plots, in 8 minutes (BENCH_S=1800 for longer)
-	@PYTHONPATH=tests $(BIN)/python -m bench.perf $(if $(BENCH_S),--budget-s $(BENCH_S)) $(ARGS)
+	@$(BIN)/python -m benchmarks.perf $(if $(BENCH_S),--budget-s $(BENCH_S)) $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: $(VENV)/.tools ## what moved beyond noise between two results of make bench: OLD=a.json NEW=b.json (default: the committed and the last)
-	@PYTHONPATH=tests $(BIN)/python -m bench.perf.compare $(ARGS) $(or $(OLD),docs/performance.json) $(or $(NEW),build/bench/load.json)
+	@$(BIN)/python -m benchmarks.perf.compare $(ARGS) $(or $(OLD),docs/performance.json) $(or $(NEW),build/bench/load.json)
 
 .PHONY: performance
 performance: $(VENV)/.tools ## docs/performance.md and its JSON from what the benchmarks last wrote
-	@PYTHONPATH=tests $(BIN)/python -m bench.perf.document
+	@$(BIN)/python -m benchmarks.perf.document
 
 .PHONY: bench-all
 bench-all: bench bench-peer bench-roofline loadgen performance ## everything that docs/performance.md shows, measured, and the document made
 
 .PHONY: kubernetes-tools
 kubernetes-tools: setup ## helm, hadolint and schemas, for the tests of deploy/: build/kubernetes/bin
-	@deploy/setup-kubernetes-tools $(BIN)/python
+	@scripts/setup-kubernetes-tools $(BIN)/python
 
 .PHONY: bench-engine
 bench-engine: setup ## the software card's engine against onnxruntime and OpenVINO, and what a second thread brings
-	$(BIN)/python tests/bench/engine/run.py
-	$(BIN)/python tests/bench/engine/scaling.py -o build/bench-scaling.json
+	$(BIN)/python benchmarks/engine/run.py
+	$(BIN)/python benchmarks/engine/scaling.py -o build/bench-scaling.json
 
 .PHONY: bench-decode
 bench-decode: $(VENV)/.tools sample ## preprocessing against Pillow, OpenCV and DALI, and classify at saturation
-	$(BIN)/python tests/bench/decode/speed.py --dali build/bench-decode-venv
-	$(BIN)/python tests/bench/decode/saturation.py
+	$(BIN)/python benchmarks/decode/speed.py --dali build/bench-decode-venv
+	$(BIN)/python benchmarks/decode/saturation.py
 
 .PHONY: bench-serving
 bench-serving: $(VENV)/.tools sample perf-analyzer ## what Triton costs: images a second and latency, against kernel.py in a loop
-	@PYTHONPATH=tests $(BIN)/python -m bench.serving.against_kernel $(ARGS)
+	@$(BIN)/python -m benchmarks.serving.overhead $(ARGS)
 
 .PHONY: bench-roofline
 bench-roofline: $(VENV)/.tools sample perf-analyzer ## the ceiling of each stage, what is reached, the bottleneck and what to do: table, plot, JSON
-	@PYTHONPATH=tests $(BIN)/python -m bench.roofline $(ARGS)
+	@$(BIN)/python -m benchmarks.roofline $(ARGS)
 
 .PHONY: bench-peer
 bench-peer: $(VENV)/.tools sample perf-analyzer ## resnet50 on the software card against OpenVINO and onnxruntime INT8 in Triton, same load
-	@PYTHONPATH=tests $(BIN)/python -m bench.peer $(ARGS)
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 .PHONY: loadgen
 loadgen: $(VENV)/.tools sample ## MLPerf LoadGen's scenarios, unofficial (LOADGEN_S=60: seconds of each test)
-	@PYTHONPATH=tests $(BIN)/python -m bench.loadgen --seconds $(or $(LOADGEN_S),3) $(ARGS)
+	@$(BIN)/python -m benchmarks.loadgen --seconds $(or $(LOADGEN_S),3) $(ARGS)
 
 .PHONY: fault-report
 fault-report: $(VENV)/.tools sample ## every fault of a card through the real server under load, as a table
-	@PYTHONPATH=tests $(BIN)/python -m bench.serving.fault_report $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.fault_report $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.tools sample ## load with faults and reloads: nothing may grow (SOAK_S=1800 for half an hour)
-	@PYTHONPATH=tests $(BIN)/python -m bench.serving.soak $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(ARGS)
 
 .PHONY: fleet
 fleet: $(VENV)/.tools sample ## N=3 servers behind HAProxy under load, killed and upgraded: nothing lost, nothing wrong
-	@deploy/fleet/setup
-	$(BIN)/python deploy/fleet/fleet.py --replicas $(or $(N),3) $(ARGS)
+	@scripts/setup-haproxy
+	PYTHONPATH=tests:deploy/haproxy $(BIN)/python -m chaos.fleet --replicas $(or $(N),3) $(ARGS)
 
 .PHONY: bench-capacity
 bench-capacity: $(VENV)/.tools sample perf-analyzer ## the capacity model against a server with the timing card
-	@PYTHONPATH=tests $(BIN)/python -m bench.capacity.validate $(ARGS)
+	@$(BIN)/python -m benchmarks.capacity.validate $(ARGS)
 
 .PHONY: capacity-table
 capacity-table: $(VENV)/.tools ## how a card's batches and latencies follow its load, by the simulation
-	@PYTHONPATH=tests $(BIN)/python -m bench.capacity.table $(ARGS)
+	@$(BIN)/python -m benchmarks.capacity.table $(ARGS)
 
 .PHONY: dashboard-panels
 dashboard-panels: $(VENV)/.tools sample ## pictures of the dashboard's panels, from servers under load (needs prometheus)
-	@PYTHONPATH=tests $(BIN)/python -m bench.monitoring.panels $(ARGS)
+	@$(BIN)/python -m benchmarks.monitoring.panels $(ARGS)
 
 .PHONY: clean
 clean: ## remove the virtual environment and everything built

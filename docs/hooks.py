@@ -17,9 +17,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from resnet50_client.parser import build_parser as client_parser
-from resnet50_pynq.cli import build_parser as backend_parser
-from resnet50_pynq.parameters import PREPROCESS, RESNET50, Parameter
-from resnet50_pynq.serving.meter import FAMILIES
+from resnet50_triton.cli import build_parser as backend_parser
+from resnet50_triton.runtime.metrics import FAMILIES
+from resnet50_triton.triton.parameters import PREPROCESS, RESNET50, Parameter
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = "docs/"
@@ -48,8 +48,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made["reference/parameters.md"] = _parameters(preprocess=PREPROCESS, resnet50=RESNET50)
     made["reference/metrics.md"] = _metrics()
     made["reference/python-client.md"] = "# Python: resnet50_client\n\n::: resnet50_client\n"
-    made["reference/python-backend.md"] = "# Python: resnet50_pynq\n\n" + "\n\n".join(
-        f"::: resnet50_pynq.{module}" for module in MODULES
+    made["reference/python-backend.md"] = "# Python: resnet50_triton\n\n" + "\n\n".join(
+        f"::: resnet50_triton.{module}" for module in MODULES
     )
     texts = {page.src_uri: page.content_string for page in files.documentation_pages()} | made
     for target in sorted({target for page, text in texts.items() for target in _shown(page, text)}):

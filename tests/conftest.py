@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from resnet50_pynq.server.deploy import Deployment
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.deploy import Deployment
+from resnet50_triton.server.process import Server
 from servers import running
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +38,7 @@ def shared_photos(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def sample() -> Path:
     """The sample deployment: card.xclbin, fcweights.csv, labels.txt, images/ (built where absent)."""
-    from resnet50_pynq.sample.build import build_sample
+    from resnet50_triton.sample.build import build_sample
 
     directory = ROOT / "build" / "sample"
     build_sample(directory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from resnet50_pynq.network.params import BLOCKS, SHAPES, Network, convs
+from resnet50_triton.network.parameters import BLOCKS, SHAPES, Network, convs
 
 
 def random_network(seed: int) -> Network:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.process import Server
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from resnet50_pynq.card_image import read_card_image
-from resnet50_pynq.network.reference import top_k
+from resnet50_triton.network.reference import top_k
+from resnet50_triton.xclbin.kernel_info import read_card_image
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import pytest
 from cases import Case
 from gatecard import GateCard
 from helpers import random_network, random_pixels, random_weights
-from resnet50_pynq.card_image import write_card_image
-from resnet50_pynq.cards import open_card
-from resnet50_pynq.errors import CardNotFound
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.network.reference import ReferenceEngine
+from resnet50_triton.cards import open_card
+from resnet50_triton.errors import CardNotFound
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.network.reference import ReferenceEngine
+from resnet50_triton.xclbin.kernel_info import write_card_image
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from resnet50_pynq.card_image import CardImage
-from resnet50_pynq.cards.call import KernelCall
-from resnet50_pynq.cards.emulated import Compute, EmulatedCard
+from resnet50_triton.cards.call import KernelCall
+from resnet50_triton.cards.emulated import Compute, EmulatedCard
+from resnet50_triton.xclbin.kernel_info import CardImage
 
 
 class GateCard(EmulatedCard):

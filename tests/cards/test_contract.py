@@ -12,12 +12,12 @@ import pytest
 from cases import Case
 from pynq import allocate
 from pynq.pl_server.device import Device
-from resnet50_pynq.cards import open_card
-from resnet50_pynq.cards.overlay import load_overlay
-from resnet50_pynq.cards.waiting import wait_done
-from resnet50_pynq.errors import BadPixels, CardError
-from resnet50_pynq.kernel import Kernel
-from resnet50_pynq.network.reference import top_k
+from resnet50_triton.cards import open_card
+from resnet50_triton.cards.overlay import load_overlay
+from resnet50_triton.cards.waiting import wait_done
+from resnet50_triton.errors import BadPixels, CardError
+from resnet50_triton.network.reference import top_k
+from resnet50_triton.runtime.kernel import Kernel
 
 
 class Bench:

@@ -11,11 +11,11 @@ import pytest
 from gatecard import GateCard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from resnet50_pynq.card_image import write_card_image
-from resnet50_pynq.cards.overlay import load_overlay
-from resnet50_pynq.errors import BadCardImage
-from resnet50_pynq.network.params import SHAPES, Network
-from resnet50_pynq.xclbin_format import Kind, open_xclbin
+from resnet50_triton.cards.overlay import load_overlay
+from resnet50_triton.errors import BadCardImage
+from resnet50_triton.network.parameters import SHAPES, Network
+from resnet50_triton.xclbin.container import Kind, open_xclbin
+from resnet50_triton.xclbin.kernel_info import write_card_image
 
 
 @pytest.fixture(scope="module")

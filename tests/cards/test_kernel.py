@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from cases import Case
 from gatecard import GateCard
-from resnet50_pynq import cards
-from resnet50_pynq.cards import open_card
-from resnet50_pynq.errors import BadCardImage, BadParameter, BadWeights, CardError, CardRule, CardTimeout
-from resnet50_pynq.kernel import Kernel
+from resnet50_triton import cards
+from resnet50_triton.cards import open_card
+from resnet50_triton.errors import BadCardImage, BadParameter, BadWeights, CardError, CardRule, CardTimeout
+from resnet50_triton.runtime.kernel import Kernel
 
 PIXELS = np.full((1, 224, 224, 3), 9, np.uint8)
 

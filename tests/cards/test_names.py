@@ -8,8 +8,8 @@ import sys
 import pytest
 from pynq._3rdparty import xrt
 from pynq.pl_server.device import Device
-from resnet50_pynq.cards import open_card
-from resnet50_pynq.errors import BadParameter, CardNotFound
+from resnet50_triton.cards import open_card
+from resnet50_triton.errors import BadParameter, CardNotFound
 
 
 def test_missing_software_cards_are_made_once() -> None:
@@ -60,7 +60,7 @@ def _run(code: str, **environment: str) -> str:
 
 
 def test_environment_says_how_many_pynq_lists() -> None:
-    code = "import resnet50_pynq.cards.software\nfrom pynq.pl_server.device import Device\n"
+    code = "import resnet50_triton.cards.software\nfrom pynq.pl_server.device import Device\n"
     code += "print([d.tag for d in Device.devices], Device.active_device.tag)"
     assert "['software:0', 'software:1'] software:0" in _run(code, RESNET50_SOFTWARE_CARDS="2")
     assert "RESNET50_SOFTWARE_CARDS is 'two', expected a whole number" in _run(code, RESNET50_SOFTWARE_CARDS="two")
@@ -71,7 +71,7 @@ from pynq._3rdparty import xrt
 from pynq.pl_server.device import Device
 from pynq.pl_server.xrt_device import XrtDevice
 XrtDevice._probe_ = classmethod(lambda cls: [Device("xrt0")])  # a machine with a card
-from resnet50_pynq.cards import open_card
+from resnet50_triton.cards import open_card
 """
 
 
@@ -92,7 +92,7 @@ def probe(cls):
         raise RuntimeError("first probe")
     return [Device("xrt0")]
 XrtDevice._probe_ = classmethod(probe)
-from resnet50_pynq.cards import open_card
+from resnet50_triton.cards import open_card
 def work():
     try:
         open_card("software:1")
@@ -107,7 +107,7 @@ thread = threading.Thread(target=work); thread.start(); thread.join()
 
 
 def test_a_broken_xrt_is_named() -> None:
-    code = "from resnet50_pynq.cards import open_card\nopen_card('software:0')"
+    code = "from resnet50_triton.cards import open_card\nopen_card('software:0')"
     output = _run(code, XILINX_XRT="/nonexistent")
     assert "CardNotFound: card 'software:0': pynq cannot load XRT" in output
     assert "correct XILINX_XRT, or unset it" in output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from resnet50_pynq.cards.power import IMAGE_S, PUBLISHED, START_S, PowerModel
+from resnet50_triton.cards.power import IMAGE_S, PUBLISHED, START_S, PowerModel
 
 
 class Clock:

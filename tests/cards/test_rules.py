@@ -11,9 +11,9 @@ import pytest
 from cases import Case
 from gatecard import GateCard
 from pynq import Overlay, allocate
-from resnet50_pynq.cards import open_card
-from resnet50_pynq.cards.overlay import load_overlay
-from resnet50_pynq.errors import BadCardImage, CardError, CardRule
+from resnet50_triton.cards import open_card
+from resnet50_triton.cards.overlay import load_overlay
+from resnet50_triton.errors import BadCardImage, CardError, CardRule
 
 
 class Bench:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from cases import Case
 from helpers import random_network
-from resnet50_pynq.card_image import write_card_image
-from resnet50_pynq.cards import open_card
-from resnet50_pynq.errors import BadParameter
-from resnet50_pynq.kernel import Kernel, Result
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.network.reference import ReferenceEngine
-from resnet50_pynq.weights import load_fc_weights
+from resnet50_triton.cards import open_card
+from resnet50_triton.errors import BadParameter
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.network.reference import ReferenceEngine
+from resnet50_triton.runtime.kernel import Kernel, Result
+from resnet50_triton.weights import load_fc_weights
+from resnet50_triton.xclbin.kernel_info import write_card_image
 
 
 @pytest.mark.parametrize("outputs", ["logits", "top5"])
@@ -63,7 +63,7 @@ def test_the_card_says_that_it_is_software(software_cases: dict[str, Case], capl
 
 
 def test_threads_take_effect_at_programming(software_cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:
-    from resnet50_pynq.cards import software
+    from resnet50_triton.cards import software
 
     opened: list[int] = []
     real = software.open_engine

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import Case
-from resnet50_pynq.cards.power import IMAGE_S, START_S, PowerModel
-from resnet50_pynq.cards.timing import curve
-from resnet50_pynq.errors import BadParameter, CardError, CardRule
-from resnet50_pynq.kernel import Kernel
+from resnet50_triton.cards.power import IMAGE_S, START_S, PowerModel
+from resnet50_triton.cards.timing import curve
+from resnet50_triton.errors import BadParameter, CardError, CardRule
+from resnet50_triton.runtime.kernel import Kernel
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from cases import Case
 from pynq._3rdparty import xrt as binding
 from pynq.pl_server import xrt_device
 from pynq.pl_server.xrt_device import XrtDevice
-from resnet50_pynq.card_image import CardImage, read_card_image
-from resnet50_pynq.cards import open_card, xrt
-from resnet50_pynq.errors import BadCardImage, CardNotFound
+from resnet50_triton.cards import open_card, xrt
+from resnet50_triton.errors import BadCardImage, CardNotFound
+from resnet50_triton.xclbin.kernel_info import CardImage, read_card_image
 
 U250 = "xilinx_u250_xdma_201830_2"
 

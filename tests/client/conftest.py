@@ -14,10 +14,10 @@ import trustme
 from client_support import COMMAND, Run
 from fast import make_fast_repository
 from PIL import Image
-from resnet50_pynq.card_image import read_card_image, write_card_image
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.server.deploy import Deployment
-from resnet50_pynq.server.process import Server
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.server.deploy import Deployment
+from resnet50_triton.server.process import Server
+from resnet50_triton.xclbin.kernel_info import read_card_image, write_card_image
 from servers import running
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from client_support import Run
 from fast import fast_class, make_fast_repository
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.process import Server
 from servers import running
 
 pytestmark = pytest.mark.server

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from client_support import CORRUPT
 from resnet50_client import AsyncClient, Client, ModelMismatch, ServerUnavailable, find_images
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.process import Server
 
 pytestmark = pytest.mark.server
 

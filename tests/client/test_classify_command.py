@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from client_support import COMMAND, CORRUPT, Run
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.process import Server
 
 pytestmark = pytest.mark.server
 

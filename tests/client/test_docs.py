@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from resnet50_client.parser import build_parser
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.process import Server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
 

@@ -11,7 +11,7 @@ import pytest
 from client_support import Run
 from fast import make_images
 from PIL import Image
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.process import Server
 from test_resume import Start, comparable, rows, wait_for_records
 
 pytestmark = [pytest.mark.server, pytest.mark.long]

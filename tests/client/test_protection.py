@@ -18,12 +18,12 @@ import grpc
 import pytest
 from client_support import Run
 from fast import fast_class, make_fast_repository
-from resnet50_pynq import cli
-from resnet50_pynq.errors import BadParameter
-from resnet50_pynq.server.access import ADMIN_HEADER, Access, read_admin_key
-from resnet50_pynq.server.process import Ports, Server
+from resnet50_triton import cli
+from resnet50_triton.errors import BadParameter
+from resnet50_triton.server.access import ADMIN_HEADER, Access, read_admin_key
+from resnet50_triton.server.process import Ports, Server
 
-BALANCER = Path(__file__).resolve().parents[2] / "deploy" / "fleet" / "balancer.py"
+BALANCER = Path(__file__).resolve().parents[2] / "deploy" / "haproxy" / "balancer.py"
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 KEY = "sesame-open-yourself"
 WITH_KEY = {ADMIN_HEADER: KEY}
@@ -68,7 +68,7 @@ def protected(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     options = [f"--tls-{name}={certificates / file}" for name, file in tls.items()]
     options += [f"--{name}-port={getattr(ports, name)}" for name in ("grpc", "http", "metrics")]
     options += ["--host=127.0.0.2", f"--admin-key-file={folder / 'key'}", f"--log={folder / 'log'}"]
-    command = [sys.executable, "-m", "resnet50_pynq.cli", "serve", *options]
+    command = [sys.executable, "-m", "resnet50_triton.cli", "serve", *options]
     repository = make_fast_repository(folder / "models")
     process = subprocess.Popen([*command, f"--as-is={repository}"], stdout=subprocess.PIPE, text=True)
     try:
@@ -154,7 +154,7 @@ def test_http_has_an_address_of_its_own(certificates: Path, monkeypatch: pytest.
         seen.append((ports, rest[-1]))
         return 0
 
-    monkeypatch.setattr("resnet50_pynq.server.deploy.serve_until_done", serve_until_done)
+    monkeypatch.setattr("resnet50_triton.server.deploy.serve_until_done", serve_until_done)
     tls = [f"--tls-cert={certificates / 'server.pem'}", f"--tls-key={certificates / 'server.key'}"]
     for options in ([], ["--http-host=0.0.0.0"], ["--host=0.0.0.0", "--http-host=127.0.0.1"], ["--host=0.0.0.0", *tls]):
         with pytest.raises(SystemExit, match="0"):

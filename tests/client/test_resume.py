@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from client_support import Run
 from fast import make_fast_repository, make_images
-from resnet50_pynq.server.process import Ports, Server
+from resnet50_triton.server.process import Ports, Server
 
 pytestmark = pytest.mark.server
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc
 import tritonclient.http
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.process import Server
 
 pytestmark = pytest.mark.server
 

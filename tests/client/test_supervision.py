@@ -11,7 +11,7 @@ import psutil
 import pytest
 import tritonclient.http
 from fast import make_fast_repository
-from resnet50_pynq.server.process import Ports
+from resnet50_triton.server.process import Ports
 
 pytestmark = pytest.mark.server
 
@@ -21,7 +21,7 @@ def test_a_killed_model_comes_back_and_an_unloaded_one_is_no_loss(tmp_path: Path
     options = [f"--{name}-port={getattr(ports, name)}" for name in ("grpc", "http", "metrics")]
     options += ["--option=--model-control-mode=explicit", "--option=--load-model=*"]
     options += [f"--as-is={make_fast_repository(tmp_path / 'models')}", f"--log={tmp_path / 'log'}"]
-    command = [sys.executable, "-m", "resnet50_pynq.cli", "serve", *options]
+    command = [sys.executable, "-m", "resnet50_triton.cli", "serve", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout

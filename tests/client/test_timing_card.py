@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from client_support import Run
 from fast import make_fast_repository, make_images
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.process import Server
 
 pytestmark = pytest.mark.server
 

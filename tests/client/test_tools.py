@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from client_support import CORRUPT, Run
-from resnet50_pynq.decode import decode_image
-from resnet50_pynq.server.process import Server
+from resnet50_triton.decode import decode_image
+from resnet50_triton.server.process import Server
 
 pytestmark = pytest.mark.server
 

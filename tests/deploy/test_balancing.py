@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.grpc
-from resnet50_pynq.server.deploy import Deployment
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.deploy import Deployment
+from resnet50_triton.server.process import Server
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 

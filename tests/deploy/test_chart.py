@@ -23,9 +23,9 @@ from deploy_support import (
     template,
     validate,
 )
-from resnet50_pynq.cli import build_parser
-from resnet50_pynq.parameters import PREPROCESS, RESNET50
-from resnet50_pynq.serving.meter import FAMILIES
+from resnet50_triton.cli import build_parser
+from resnet50_triton.runtime.metrics import FAMILIES
+from resnet50_triton.triton.parameters import PREPROCESS, RESNET50
 
 pytestmark = needs_tools
 NAMED = {path.stem: path for path in VALUES}

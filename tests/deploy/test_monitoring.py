@@ -14,14 +14,16 @@ from typing import Any
 
 import pytest
 import yaml
-from resnet50_pynq.server.process import Server
+from resnet50_triton.server.process import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
 UNIT_TESTS = ROOT / "tests" / "deploy" / "rules_test.yml"
 METRIC = re.compile(r"\b(?:resnet50|nv)_[a-z0-9_]+(?=[{\[ )=><]|$)")
 
-needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool (tests/deploy/setup installs it)")
+needs_promtool = pytest.mark.skipif(
+    not shutil.which("promtool"), reason="no promtool (scripts/setup-promtool installs it)"
+)
 
 
 def rules() -> list[dict[str, Any]]:

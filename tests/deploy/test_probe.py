@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from deploy_support import DEPLOY, ROOT, container, needs_tools, render
-from resnet50_pynq.server.process import Ports, Server
+from resnet50_triton.server.process import Ports, Server
 
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
 PROBE = DEPLOY / "docker" / "resnet50-ready"
@@ -89,7 +89,7 @@ def test_a_dead_model_process_shows(sample: Path, tmp_path: Path) -> None:
     # Free ports of this machine in the place of the pod's, and no address that others reach.
     ports = Ports.free()
     words += ["--host=127.0.0.1", f"--http-port={ports.http}", f"--grpc-port={ports.grpc}"]
-    command = [sys.executable, "-m", "resnet50_pynq.cli", *words, f"--metrics-port={ports.metrics}"]
+    command = [sys.executable, "-m", "resnet50_triton.cli", *words, f"--metrics-port={ports.metrics}"]
     with (tmp_path / "log").open("wb") as log:
         serve = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
     try:

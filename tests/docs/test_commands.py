@@ -1,7 +1,7 @@
 """Every command in the documents is one that the programs understand, or says before it why nobody tried.
 
-What is run, with its results looked at, is in test_tutorial.py, tests/server/test_readme.py, tests/client/test_docs.py
-and tests/app/test_application_docs.py. Here each command of each document is held to the program's own options.
+What is run, with its results looked at, is in test_tutorial.py, tests/e2e/test_readme.py, tests/client/test_docs.py
+and tests/standalone/test_application_docs.py. Here each command of each document is held to the program's own options.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from resnet50_client.parser import build_parser as client_parser
-from resnet50_pynq.cli import build_parser as backend_parser
-from resnet50_pynq.parameters import PREPROCESS
+from resnet50_triton.cli import build_parser as backend_parser
+from resnet50_triton.triton.parameters import PREPROCESS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(

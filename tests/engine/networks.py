@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from resnet50_pynq.network.params import SHAPES, Network
+from resnet50_triton.network.parameters import SHAPES, Network
 
 
 def random_network(seed: int, *, lines: bool = False) -> Network:

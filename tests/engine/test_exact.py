@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import random_network
-from resnet50_pynq.errors import BadParameter, BadPixels, BadWeights
-from resnet50_pynq.network import engine
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.weights import load_fc_weights
+from resnet50_triton.errors import BadParameter, BadPixels, BadWeights
+from resnet50_triton.network import engine
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.weights import load_fc_weights
 
 NATIVE = [name for name in engine.engines() if name != "reference"]
 

@@ -14,7 +14,7 @@ import pytest
 BACKEND = Path(__file__).resolve().parents[2] / "backend"
 
 ASK = """
-from resnet50_pynq.network import engine
+from resnet50_triton.network import engine
 print(engine.engines())
 print(engine.advice())
 engine.choose("avx2")
@@ -54,7 +54,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_is_pure_python(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "resnet50_pynq/network/engine.py" in names
+    assert "resnet50_triton/network/engine.py" in names
     assert not [name for name in names if name.endswith((".so", ".cpp", ".h"))]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resnet50_pynq.network import engine, reference
+from resnet50_triton.network import engine, reference
 
 NATIVE = [name for name in engine.engines() if name != "reference"]
 channels = st.sampled_from([64, 128, 192, 256, 320, 512])

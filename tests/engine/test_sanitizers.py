@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from resnet50_pynq.network import engine
+from resnet50_triton.network import engine
 
 BACKEND = Path(__file__).resolve().parents[2] / "backend"
 NATIVE = [name for name in engine.engines() if name != "reference"]

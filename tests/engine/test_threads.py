@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from networks import random_network
 from numpy.typing import NDArray
-from resnet50_pynq.network import engine
+from resnet50_triton.network import engine
 
 if engine.engines() == ("reference",):
     pytest.skip("the native engine was not built here", allow_module_level=True)

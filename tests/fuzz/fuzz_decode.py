@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 from corpus import images, others
-from resnet50_pynq.decode import DecodeOptions, decode_image
-from resnet50_pynq.errors import BadImage
+from resnet50_triton.decode import DecodeOptions, decode_image
+from resnet50_triton.errors import BadImage
 
 MAX_PIXELS = 1_000_000
 MEMORY_LIMIT_BYTES = 100 << 20  # over what the process had before the first input; 1 million pixels take about 25 MB

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from resnet50_pynq.network.params import BLOCKS, SHAPES, Block, Conv, Network, convs
+from resnet50_triton.network.parameters import BLOCKS, SHAPES, Block, Conv, Network, convs
 
 # Line numbers in the tests count from here: what stands before the first declaration of each params.h.
 _PREAMBLE = "#include <ap_int.h> // {not = an initialiser};\n/* const ap_uint<24> weights_conv0[1][1] = {{7}};\n*/\n"

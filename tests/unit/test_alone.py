@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnet50_pynq.serving.alone import Alone
+from resnet50_triton.triton.alone import Alone
 
 
 def waits_of(clients: int, requests: int) -> list[bool]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from resnet50_pynq.backpressure import ENVIRONMENT, CardQueue
+from resnet50_triton.triton.inflight import ENVIRONMENT, CardQueue
 
 METRICS = """\
 # TYPE nv_inference_pending_request_count gauge

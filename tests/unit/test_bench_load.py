@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.perf import document
-from bench.perf.cases import GRPC, HTTP, JPEG, PIXELS, SETUPS, SHARED, TIMING, all_cases
-from bench.perf.checks import judge
-from bench.perf.compare import compare
-from bench.perf.observe import Counted
-from bench.perf.page import render, spread
+
+from benchmarks.perf import document
+from benchmarks.perf.cases import GRPC, HTTP, JPEG, PIXELS, SETUPS, SHARED, TIMING, all_cases
+from benchmarks.perf.checks import judge
+from benchmarks.perf.compare import compare
+from benchmarks.perf.observe import Counted
+from benchmarks.perf.page import render, spread
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,8 +138,8 @@ def test_turns_that_agree_by_chance_do_not_make_noise_small() -> None:
 
 
 def run_compare(*words: object) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "bench.perf.compare", *map(str, words)]
-    return subprocess.run(argv, cwd=ROOT / "tests", capture_output=True, text=True, timeout=60, check=False)
+    argv = [sys.executable, "-m", "benchmarks.perf.compare", *map(str, words)]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_compare_says_by_its_exit_code_whether_something_got_worse(tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from bench.loadgen.search import confirm, highest_rate
+
+from benchmarks.loadgen.search import confirm, highest_rate
 
 pytest.importorskip("mlperf_loadgen", reason="no mlcommons-loadgen (pip install --group dev)")
-from bench.loadgen.scenarios import LoadGen
-from bench.loadgen.senders import Done
+from benchmarks.loadgen.scenarios import LoadGen
+from benchmarks.loadgen.senders import Done
 
 
 @pytest.mark.parametrize("limit", [3.0, 50.0, 99.0])

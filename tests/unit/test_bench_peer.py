@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.common.perf_analyzer import Point
-from bench.peer.__main__ import LOADS, OURS, VARIANTS, Load, candidates, compare, is_ahead
+from benchmarks.common.perf_analyzer import Point
+from benchmarks.peers.__main__ import LOADS, OURS, VARIANTS, Load, candidates, compare, is_ahead
 
 
 def point(images_per_s: float, p99_ms: float) -> Point:

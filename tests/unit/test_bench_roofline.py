@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from bench.roofline.advice import CARD, COPY, DECODE, TRANSPORT, Chain, Stage, advise, bottleneck
+
+from benchmarks.roofline.advice import CARD, COPY, DECODE, TRANSPORT, Chain, Stage, advise, bottleneck
 
 # Of an image: 1.1 ms decoding, 0.3 ms on the way, 0.05 ms copying; a card of 2600/s that leaves the processor free.
 DECODING, WAY, COPYING = 1.1, 0.3, 0.05

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from resnet50_pynq.capacity.model import Machine
-from resnet50_pynq.capacity.plan import best_rate, cores_for, plan
-from resnet50_pynq.capacity.simulation import simulate
-from resnet50_pynq.cli import main
-from resnet50_pynq.errors import BadParameter
+from resnet50_triton.capacity.model import Machine
+from resnet50_triton.capacity.plan import best_rate, cores_for, plan
+from resnet50_triton.capacity.simulation import simulate
+from resnet50_triton.cli import main
+from resnet50_triton.errors import BadParameter
 
 ONE = Machine(start_s=0.9, image_s=0.1, max_batch=1)  # a start takes 1 s
 

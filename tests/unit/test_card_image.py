@@ -15,11 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pynq.pl_server.xclbin_parser import XclBin
-from resnet50_pynq import u250
-from resnet50_pynq.card_image import CardImage, KernelVariant, build_card_image, read_card_image, write_card_image
-from resnet50_pynq.errors import BadCardImage, SetupError
-from resnet50_pynq.network.params import SHAPES, Network
-from resnet50_pynq.xclbin_format import (
+from resnet50_triton.errors import BadCardImage, SetupError
+from resnet50_triton.network.parameters import SHAPES, Network
+from resnet50_triton.xclbin import u250
+from resnet50_triton.xclbin.container import (
     Connection,
     Ip,
     Kind,
@@ -28,6 +27,13 @@ from resnet50_pynq.xclbin_format import (
     open_xclbin,
     pack_connections,
     pack_ips,
+)
+from resnet50_triton.xclbin.kernel_info import (
+    CardImage,
+    KernelVariant,
+    build_card_image,
+    read_card_image,
+    write_card_image,
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "resnet50_pynq.cli", *map(str, words)]
+    argv = [sys.executable, "-m", "resnet50_triton.cli", *map(str, words)]
     return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from fuzz.corpus import encode, images, others, picture, with_orientation
 from PIL import Image, ImageOps
-from resnet50_pynq.decode import DecodeOptions, decode_image
-from resnet50_pynq.decode.orientation import read_orientation
-from resnet50_pynq.errors import BadImage, BadParameter
+from resnet50_triton.decode import DecodeOptions, decode_image
+from resnet50_triton.decode.orientation import read_orientation
+from resnet50_triton.errors import BadImage, BadParameter
 
 IMAGES = images()
 JPEG = IMAGES["jpeg 4:2:0"]

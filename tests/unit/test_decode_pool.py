@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from fuzz.corpus import images
-from resnet50_pynq.decode import DecodeOptions, DecodePool, decode_image, pool
-from resnet50_pynq.errors import BadImage
+from resnet50_triton.decode import DecodeOptions, DecodePool, decode_image, pool
+from resnet50_triton.errors import BadImage
 
 FILES = list(images().values())
 EVERY = slice(None)

@@ -13,10 +13,10 @@ import pytest
 from hls_checkout import random_network, write_checkout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from resnet50_pynq.errors import BadNetwork
-from resnet50_pynq.network.hls_source import HlsSource
-from resnet50_pynq.network.importer import import_checkout
-from resnet50_pynq.network.params import SHAPES, Network
+from resnet50_triton.errors import BadNetwork
+from resnet50_triton.network.hls_source import HlsSource
+from resnet50_triton.network.importer import import_checkout
+from resnet50_triton.network.parameters import SHAPES, Network
 
 _CONV0 = r"(weights_conv0\[64\]\[49\] = \n\{)\{[^,]*,"  # up to and with its first literal
 

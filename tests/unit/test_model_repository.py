@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from resnet50_pynq import parameters, tensors
+from resnet50_triton import tensors
+from resnet50_triton.triton import parameters
 from tritonclient.grpc import model_config_pb2
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"

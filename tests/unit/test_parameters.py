@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from resnet50_pynq.errors import BadParameter
-from resnet50_pynq.parameters import PREPROCESS, RESNET50, read_parameters
+from resnet50_triton.errors import BadParameter
+from resnet50_triton.triton.parameters import PREPROCESS, RESNET50, read_parameters
 
 
 def config(**values: str) -> dict[str, object]:

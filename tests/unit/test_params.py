@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resnet50_pynq.errors import BadNetwork
-from resnet50_pynq.network.params import SHAPES, Network
+from resnet50_triton.errors import BadNetwork
+from resnet50_triton.network.parameters import SHAPES, Network
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from resnet50_pynq import parameters
-from resnet50_pynq.errors import BadParameter
-from resnet50_pynq.kernel import Kernel
-from resnet50_pynq.server.deploy import Deployment
-from resnet50_pynq.server.presets import READY, Batching, describe
-from resnet50_pynq.server.tuning import SIZES, choose, tune
-from resnet50_pynq.weights import load_fc_weights
+from resnet50_triton.errors import BadParameter
+from resnet50_triton.runtime.kernel import Kernel
+from resnet50_triton.server.deploy import Deployment
+from resnet50_triton.server.presets import READY, Batching, describe
+from resnet50_triton.server.tuning import SIZES, choose, tune
+from resnet50_triton.triton import parameters
+from resnet50_triton.weights import load_fc_weights
 from tritonclient.grpc import model_config_pb2
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from resnet50_pynq.network.reference import top_k
-from resnet50_pynq.ranking import top5
+from resnet50_triton.network.reference import top_k
+from resnet50_triton.ranking import top5
 
 
 @given(arrays(np.int32, (3, 1000), elements=st.sampled_from([-(2**31), -1, 0, 1, 7, 2**31 - 1])))

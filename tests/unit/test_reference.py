@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.network.reference import fully_connected, pool_features, run_stages, top_k
-from resnet50_pynq.weights import load_fc_weights
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.network.reference import fully_connected, pool_features, run_stages, top_k
+from resnet50_triton.weights import load_fc_weights
 
 
 def test_every_stage_of_every_golden_image(shared_data: Path) -> None:

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from resnet50_pynq.card_image import read_card_image
-from resnet50_pynq.errors import SetupError
-from resnet50_pynq.network.params import BLOCKS, Network, convs
-from resnet50_pynq.network.reference import fully_connected, run_stages, top_k
-from resnet50_pynq.sample import build
-from resnet50_pynq.sample.drawings import CLASS_NAMES, SPLITS, contact_sheet, encode
-from resnet50_pynq.sample.head import fit_head
-from resnet50_pynq.sample.parameters import ALWAYS, BRANCH_STEPS, NEVER, calibrated_network, conv0_weights
-from resnet50_pynq.tensors import CLASSES
-from resnet50_pynq.weights import load_fc_weights
+from resnet50_triton.errors import SetupError
+from resnet50_triton.network.parameters import BLOCKS, Network, convs
+from resnet50_triton.network.reference import fully_connected, run_stages, top_k
+from resnet50_triton.sample import build
+from resnet50_triton.sample.drawings import CLASS_NAMES, SPLITS, contact_sheet, encode
+from resnet50_triton.sample.head import fit_head
+from resnet50_triton.sample.parameters import ALWAYS, BRANCH_STEPS, NEVER, calibrated_network, conv0_weights
+from resnet50_triton.tensors import CLASSES
+from resnet50_triton.weights import load_fc_weights
+from resnet50_triton.xclbin.kernel_info import read_card_image
 
 
 def few_pixels() -> np.ndarray:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from resnet50_pynq.decode import decode_image
-from resnet50_pynq.network.engine import engines, open_engine
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.sample.build import build_sample
-from resnet50_pynq.sample.drawings import CLASS_NAMES, encode
-from resnet50_pynq.weights import load_fc_weights
+from resnet50_triton.decode import decode_image
+from resnet50_triton.network.engine import engines, open_engine
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.sample.build import build_sample
+from resnet50_triton.sample.drawings import CLASS_NAMES, encode
+from resnet50_triton.weights import load_fc_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = range(500, 504)  # a sample ships at most 99 held-out pictures a class, so these are in none

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from resnet50_pynq.network.engine import usable_cpus
-from resnet50_pynq.server.sizing import decode_workers, size_decoding
+from resnet50_triton.network.engine import usable_cpus
+from resnet50_triton.server.decode_workers import decode_workers, size_decoding
 
 CONFIG = Path(__file__).resolve().parents[2] / "model_repository" / "preprocess" / "config.pbtxt"
 

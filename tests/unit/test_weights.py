@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from resnet50_pynq.errors import BadWeights, SetupError
-from resnet50_pynq.tensors import CLASSES, FEATURES
-from resnet50_pynq.weights import load_fc_weights, save_fc_weights
+from resnet50_triton.errors import BadWeights, SetupError
+from resnet50_triton.tensors import CLASSES, FEATURES
+from resnet50_triton.weights import load_fc_weights, save_fc_weights
 
 
 @pytest.fixture(scope="module")

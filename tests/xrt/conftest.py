@@ -11,9 +11,9 @@ from types import FrameType
 import pytest
 import xrt_machine
 from helpers import random_network
-from resnet50_pynq.card_image import KernelVariant
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.u250 import PLATFORM
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.xclbin.kernel_info import KernelVariant
+from resnet50_triton.xclbin.u250 import PLATFORM
 from xrt_bench import Bench, BenchOf, OpenBench
 
 LIMIT_S = 240  # for one test; the programs on the bench have their own, shorter ones

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from resnet50_pynq.errors import Resnet50Error
-from resnet50_pynq.kernel import Kernel
+from resnet50_triton.errors import Resnet50Error
+from resnet50_triton.runtime.kernel import Kernel
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from helpers import random_pixels, random_weights

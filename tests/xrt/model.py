@@ -27,14 +27,14 @@ from pathlib import Path
 
 import numpy as np
 from protocol import Call, Message, answer, close_message, encode, receive
-from resnet50_pynq.card_image import CardImage, read_card_image
-from resnet50_pynq.cards.call import KernelCall, KernelPorts
-from resnet50_pynq.cards.memory import Allocation
-from resnet50_pynq.network.engine import open_engine
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.ranking import top5
-from resnet50_pynq.u250 import KERNEL_ADDRESS
-from resnet50_pynq.xclbin_format import Memory
+from resnet50_triton.cards.call import KernelCall, KernelPorts
+from resnet50_triton.cards.memory import Allocation
+from resnet50_triton.network.engine import open_engine
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.ranking import top5
+from resnet50_triton.xclbin.container import Memory
+from resnet50_triton.xclbin.kernel_info import CardImage, read_card_image
+from resnet50_triton.xclbin.u250 import KERNEL_ADDRESS
 
 FAULTS = {
     "slow": "each start lasts so many seconds longer: 'slow 2.5'",

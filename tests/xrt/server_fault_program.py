@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import tritonclient.grpc
-from resnet50_pynq.server.process import Server
-from resnet50_pynq.server.repository import default_repository, make_repository
+from resnet50_triton.server.process import Server
+from resnet50_triton.server.repository import default_repository, make_repository
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from helpers import random_pixels, random_weights

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from helpers import random_network, random_pixels, random_weights
 from PIL import Image
-from resnet50_pynq.network.reference import ReferenceEngine, top_k
+from resnet50_triton.network.reference import ReferenceEngine, top_k
 from xrt_bench import Bench, BenchOf, OpenBench, Outcome
 
 
 def command(bench: Bench, *words: object) -> Outcome:
-    outcome = bench.run("-m", "resnet50_pynq.cli", *map(str, words), timeout_s=60)
+    outcome = bench.run("-m", "resnet50_triton.cli", *map(str, words), timeout_s=60)
     assert not bench.take_errors()
     return outcome
 

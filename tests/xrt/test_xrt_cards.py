@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from helpers import random_network, random_pixels, random_weights
-from resnet50_pynq.card_image import KernelVariant, write_card_image
+from resnet50_triton.xclbin.kernel_info import KernelVariant, write_card_image
 from xrt_bench import Bench, BenchOf, OpenBench
 
 CONTRACT = Path(__file__).resolve().parent.parent / "cards" / "test_contract.py"
@@ -19,7 +19,7 @@ NOT_IN_EMULATION = {"test_wait_async", "test_banks_know_what_is_in_them", "test_
 def run_on_card(bench: Bench, pixels: Path, output: Path, fcweights: Path, xclbin: Path | None = None) -> str:
     """`resnet50-pynq run` on xrt:0; what it printed."""
     files = ("--xclbin", xclbin or bench.image, "--fcweights", fcweights, "--pixels", pixels, "-o", output)
-    outcome = bench.run("-m", "resnet50_pynq.cli", "run", "--card", "xrt:0", *files, timeout_s=60)
+    outcome = bench.run("-m", "resnet50_triton.cli", "run", "--card", "xrt:0", *files, timeout_s=60)
     assert outcome.code in (0, 1), outcome
     assert (outcome.code == 0) == output.exists(), outcome
     assert not bench.take_errors()
@@ -79,6 +79,6 @@ def test_a_second_card_is_not_there(random_bench: BenchOf, files: tuple[Path, Pa
     pixels, output, weights = files
     bench = random_bench("logits")
     arguments = ("--xclbin", bench.image, "--fcweights", weights, "--pixels", pixels, "-o", output)
-    outcome = bench.run("-m", "resnet50_pynq.cli", "run", "--card", "xrt:1", *arguments, timeout_s=60)
+    outcome = bench.run("-m", "resnet50_triton.cli", "run", "--card", "xrt:1", *arguments, timeout_s=60)
     assert outcome.code == 1
     assert "card 'xrt:1': XRT finds no such card; found: xrt:0; without an Alveo, card 'software:1'" in outcome.output

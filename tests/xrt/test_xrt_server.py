@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import random_pixels
-from resnet50_pynq.card_image import read_card_image
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.network.reference import ReferenceEngine
-from resnet50_pynq.weights import load_fc_weights
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.network.reference import ReferenceEngine
+from resnet50_triton.weights import load_fc_weights
+from resnet50_triton.xclbin.kernel_info import read_card_image
 from xrt_bench import OpenBench
 
 pytestmark = pytest.mark.server
@@ -27,7 +27,7 @@ def test_serve_and_classify(open_bench: OpenBench, sample: Path, tmp_path: Path)
     serve = ("serve", "--card", "xrt:0", "--xclbin", bench.image, "--fcweights", sample / "fcweights.csv")
     options = ("--free-ports", "--log", tmp_path / "server.log")
     program = (bench.python, PROGRAM, "{grpc}", tmp_path / "out.npz", *(sample / "images" / name for name, _ in lines))
-    outcome = bench.run("-m", "resnet50_pynq.cli", *serve, *options, "--", *program, timeout_s=120)
+    outcome = bench.run("-m", "resnet50_triton.cli", *serve, *options, "--", *program, timeout_s=120)
     assert outcome.code == 0, outcome
     assert not bench.take_errors()
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from resnet50_pynq.card_image import KernelVariant
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.u250 import PLATFORM
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.xclbin.kernel_info import KernelVariant
+from resnet50_triton.xclbin.u250 import PLATFORM
 from xrt_machine import HERE, SOCKET, make_environment, make_image, make_python
 
 

@@ -16,10 +16,10 @@ import sysconfig
 import venv
 from pathlib import Path
 
-from resnet50_pynq.card_image import KernelVariant, build_card_image
-from resnet50_pynq.network.params import Network
-from resnet50_pynq.u250 import FEATURE_ROM_TIME, PLATFORM
-from resnet50_pynq.xclbin_format import Kind, Mode, build_xclbin, open_xclbin
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.xclbin.container import Kind, Mode, build_xclbin, open_xclbin
+from resnet50_triton.xclbin.kernel_info import KernelVariant, build_card_image
+from resnet50_triton.xclbin.u250 import FEATURE_ROM_TIME, PLATFORM
 
 HERE = Path(__file__).resolve().parent
 SOCKET = "device"
@@ -33,7 +33,7 @@ def missing() -> str | None:
     lacks = [package for package, found in needed.items() if not found]
     if not lacks:
         return None
-    return f"XRT's test bench needs {' and '.join(lacks)} of Debian 12; tests/xrt/setup installs them, as root"
+    return f"XRT's test bench needs {' and '.join(lacks)} of Debian 12; scripts/setup-xrt installs them, as root"
 
 
 def make_image(path: Path, network: Network, kernel: KernelVariant) -> Path:

@@ -1,15 +1,15 @@
-"""Encoded images -> pixels. Glue: the work is in resnet50_pynq.decode."""
+"""Encoded images -> pixels. Glue: the work is in resnet50_triton.decode."""
 
 import os
 import threading
 import warnings
 
 import triton_python_backend_utils as pb_utils
-from resnet50_pynq import triton
-from resnet50_pynq.backpressure import CardQueue
-from resnet50_pynq.decode import DecodeOptions, DecodePool
-from resnet50_pynq.parameters import PREPROCESS
-from resnet50_pynq.tensors import IMAGE, PIXELS
+from resnet50_triton.decode import DecodeOptions, DecodePool
+from resnet50_triton.tensors import IMAGE, PIXELS
+from resnet50_triton.triton import config as triton
+from resnet50_triton.triton.inflight import CardQueue
+from resnet50_triton.triton.parameters import PREPROCESS
 
 
 class TritonPythonModel:

@@ -1,7 +1,7 @@
-"""Pixels -> logits and top-5 on the cards. Glue: the work is in resnet50_pynq.serving."""
+"""Pixels -> logits and top-5 on the cards. Glue: the work is in resnet50_triton.runtime."""
 
-from resnet50_pynq import triton
-from resnet50_pynq.serving.requests import KernelModel
+from resnet50_triton.triton import config as triton
+from resnet50_triton.triton.kernel_model import KernelModel
 
 
 class TritonPythonModel:

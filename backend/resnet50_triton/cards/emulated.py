@@ -1,0 +1,287 @@
+"""A PYNQ device without an FPGA: memory, registers, the queue of starts and the power rails of a card with one kernel.
+
+What computes is left to the subclass (`_load`). Every rule of the hardware that a program can break is
+enforced here, with CardRule: a program that runs on an emulated card is meant to run on an Alveo.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from pynq.pl_server.device import Device
+from pynq.pl_server.xclbin_parser import XclBin
+
+from ..errors import CardRule
+from ..xclbin.kernel_info import CardImage, read_card_image
+from .bank import EmulatedBank
+from .call import KernelCall, KernelPorts
+from .commands import CommandQueue, ComputingQueue, ExecBuffer, StartHandle
+from .memory import DeviceMemory
+from .power import PowerModel
+
+Compute = Callable[[KernelCall], None]  # fills `out`
+
+_AP_START, _AP_DONE, _AP_IDLE = 1, 2, 4
+_EXIT_S = 5.0  # how long the process's end waits for starts that are still queued
+_POLL_S = 1e-3  # PYNQ polls the control register in a busy loop: each read of a running kernel's blocks this long
+
+
+class Programmed:
+    """What a card holds from one programming to the next."""
+
+    def __init__(self, card: EmulatedCard, image: CardImage, kernel_address: int, compute: Compute) -> None:
+        self.image = image
+        self.compute = compute
+        self.memory = DeviceMemory(card.tag, card.index, image.memories)
+        self.ports = KernelPorts(card.tag, image)
+        self.kernel_address = kernel_address
+        self.registers = bytearray(4096)
+
+
+class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
+    """The parts of a PYNQ device that need no FPGA; see the module."""
+
+    def __init__(self, tag: str, index: int) -> None:
+        super().__init__(tag)
+        self.index = index
+        self.capabilities = {"REGISTER_RW": True, "CALLABLE": True, "ERT": True}
+        self.timestamp: str | None = None
+        self._programmed: Programmed | None = None
+        self._contexts: set[str] = set()
+        self._register_start: StartHandle | None = None
+        self._power = PowerModel()
+        self._commands = self._queue()
+        self._lock = threading.RLock()
+        atexit.register(self._shut_down)
+
+    def _shut_down(self) -> None:
+        """End the threads, and drop what computes, while the interpreter is still whole."""
+        self._commands.stop(_EXIT_S)
+        self._programmed = None
+
+    def _queue(self) -> CommandQueue:
+        """What takes the starts."""
+        return ComputingQueue(self.tag, self._execute)
+
+    def _load(self, image: CardImage) -> Compute:
+        """What computes with this image. Called while nothing runs; what it returns runs in the card's own thread.
+
+        Raises:
+            BadCardImage: the image is not for this kind of card.
+        """
+        raise NotImplementedError
+
+    def _execute(self, call: KernelCall) -> None:
+        self._power.begin(len(call.pixels))
+        try:
+            self.programmed().compute(call)
+        finally:
+            self._power.end()
+
+    # Programming
+
+    def programmed(self) -> Programmed:
+        """What the card holds. Raises CardRule before it is programmed."""
+        if self._programmed is None:
+            raise CardRule(f"{self.tag}: used before it was programmed; make an Overlay with download=True first")
+        return self._programmed
+
+    def get_bitfile_metadata(self, bitfile_name: str) -> Any:
+        """PYNQ's parsed xclbin; checked first, because PYNQ's parser reads past the end of a damaged one."""
+        read_card_image(bitfile_name)
+        return XclBin(bitfile_name)
+
+    def gen_cache(self, bitstream: Any, parser: Any = None) -> None:
+        """Nothing: an xclbin needs no cache, as on XrtDevice."""
+
+    def download(self, bitstream: Any, parser: Any = None) -> None:
+        """Program the card; a card that already holds the same image (by UUID) keeps its memory, as with XRT.
+
+        Raises:
+            BadCardImage: the image is not for this kind of card.
+            CardRule: buffers are still allocated or a start is not finished, and the image is another one.
+        """
+        parser = parser or self.get_bitfile_metadata(bitstream.bitfile_name)
+        image = read_card_image(bitstream.bitfile_name)
+        with self._lock:
+            self._contexts.clear()
+            if self._programmed is None or self._programmed.image.uuid != image.uuid:
+                self._require_unused()
+                address = int(parser.ip_dict[image.kernel_name]["phys_addr"])
+                self._programmed = Programmed(self, image, address, self._load(image))
+            self.post_download(bitstream, parser)
+
+    def _require_unused(self) -> None:
+        if not self._commands.idle:
+            raise CardRule(f"{self.tag}: programmed while the kernel runs; wait for it first")
+        buffers = self._programmed.memory.count() if self._programmed else 0
+        if buffers:
+            raise CardRule(
+                f"{self.tag}: programmed with another image while {buffers} buffers are allocated; free them first"
+            )
+
+    def free_bitstream(self) -> None:
+        """Close all contexts; the card stays programmed, as with XRT."""
+        self._contexts.clear()
+
+    def reset_fpga(self) -> None:
+        """Forget the image, the memory and every start, as resetting the FPGA does; the buffers are void.
+
+        A start that still computes is left to end by itself: it writes to memory that nobody reads any more.
+        """
+        with self._lock:
+            self._commands.abandon()
+            self._commands = self._queue()
+            self._programmed = self._register_start = None
+            self._contexts.clear()
+
+    def close(self) -> None:
+        """Nothing to close: the card lives as long as the process."""
+
+    def open_context(self, description: dict[str, Any], shared: bool = True) -> int:  # noqa: ARG002  XrtDevice's face
+        """Claim the kernel, before it can be started. Raises CardRule where the card holds another image."""
+        uuid = self.programmed().image.uuid
+        if description["xclbin_uuid"] != uuid:
+            raise CardRule(
+                f"{self.tag}: the overlay is of image {description['xclbin_uuid']}, the card holds {uuid}; "
+                "make the Overlay with download=True"
+            )
+        self._contexts.add(description["cu_name"])
+        return int(description["cu_index"])
+
+    def close_context(self, cu_name: str) -> None:
+        """Give the kernel back. Raises CardRule where it is not open."""
+        if cu_name not in self._contexts:
+            raise CardRule(f"{self.tag}: context {cu_name} is not open")
+        self._contexts.remove(cu_name)
+
+    # Memory
+
+    def get_memory(self, description: dict[str, Any]) -> EmulatedBank:
+        """The bank that a `mem_dict` entry describes."""
+        return EmulatedBank(self, description)
+
+    def get_memory_by_name(self, name: str) -> EmulatedBank:
+        """The bank with this tag, as "PLRAM[0]"."""
+        self.programmed()
+        return EmulatedBank(self, self.mem_dict[name])
+
+    def get_memory_by_idx(self, idx: int) -> EmulatedBank:
+        """The bank with this index in the image."""
+        self.programmed()
+        return next(EmulatedBank(self, m) for m in self.mem_dict.values() if m["idx"] == idx)
+
+    @property
+    def default_memory(self) -> EmulatedBank:
+        """The only bank in use. Raises CardRule where there are several."""
+        self.programmed()
+        used = [m for m in self.mem_dict.values() if m["used"]]
+        if len(used) != 1:
+            names = ", ".join(m["tag"] for m in used)
+            raise CardRule(f"{self.tag}: several memories are in use ({names}); name one: allocate(..., target=...)")
+        return EmulatedBank(self, used[0])
+
+    def flush(self, bo: int, offset: int, ptr: int, size: int) -> None:
+        """Copy a buffer, or a part of it, to the device. Raises CardRule."""
+        memory = self.programmed().memory
+        self._require_seen_done(bo, "written by sync_to_device()")
+        memory.copy_in(bo, offset, ptr, size)
+
+    def invalidate(self, bo: int, offset: int, ptr: int, size: int) -> None:
+        """Copy a buffer, or a part of it, from the device. Raises CardRule."""
+        memory = self.programmed().memory
+        self._require_seen_done(bo, "read by sync_from_device()")
+        memory.copy_out(bo, offset, ptr, size)
+
+    def return_pointer(self, pointer: tuple[DeviceMemory, int]) -> None:
+        """Free a buffer's device memory; PynqBuffer.freebuffer() calls it. Raises CardRule while a start uses it."""
+        memory, bo = pointer
+        if self._programmed is None or memory is not self._programmed.memory:
+            return  # of before a reset
+        if not self._commands.release(bo):
+            raise CardRule(f"{self.tag}: buffer {bo} freed while the kernel uses it; wait for the start first")
+        memory.free(bo)
+
+    def _require_seen_done(self, bo: int, use: str) -> None:
+        if self._commands.uses(bo):
+            raise CardRule(
+                f"{self.tag}: buffer {bo} {use} before the start that uses it was seen done; "
+                "call wait() or look at .done first"
+            )
+
+    # Starts, through the scheduler or through the registers
+
+    def get_exec_bo(self, size: int = 1024) -> ExecBuffer:
+        """An empty command packet."""
+        return ExecBuffer(size)
+
+    def execute_bo(self, bo: ExecBuffer) -> StartHandle:
+        """Queue the start that a packet states. Raises CardRule where it breaks a rule of the hardware."""
+        with self._lock:
+            return self._start(bo.registers())
+
+    def execute_bo_with_waitlist(self, *_: Any) -> StartHandle:
+        """Refuse, as XRT has done since 2.11."""
+        raise CardRule(f"{self.tag}: waitfor= is not supported by XRT any more; starts run in the order of the calls")
+
+    def set_event_loop(self, loop: Any) -> None:
+        """Nothing: `wait_async` needs no registration here."""
+
+    def _start(self, registers: bytes) -> StartHandle:
+        programmed = self.programmed()
+        if not self._contexts:
+            raise CardRule(f"{self.tag}: started without a context; the overlay is no longer loaded, make a new one")
+        return self._commands.start(programmed.ports.call(registers, programmed.memory))
+
+    def read_registers(self, address: int, length: int) -> bytes:
+        """Read the kernel's register file. Raises CardRule outside of it."""
+        programmed, offset = self._locate(address, length)
+        if offset == 0:
+            programmed.registers[0] = self._control()
+        return bytes(programmed.registers[offset : offset + length])
+
+    def write_registers(self, address: int, data: Any) -> None:
+        """Write the kernel's register file, and start it where AP_START is set. Raises CardRule."""
+        data = bytes(data)
+        with self._lock:
+            programmed, offset = self._locate(address, len(data))
+            starts = offset == 0 and data[0] & _AP_START
+            if starts and not self._commands.idle:
+                raise CardRule(f"{self.tag}: AP_START written while the kernel runs; wait for AP_IDLE first")
+            programmed.registers[offset : offset + len(data)] = data
+            if starts:
+                self._register_start = self._start(bytes(programmed.registers))
+
+    def _locate(self, address: int, length: int) -> tuple[Programmed, int]:
+        programmed = self.programmed()
+        offset = address - programmed.kernel_address
+        if not 0 <= offset <= len(programmed.registers) - length:
+            raise CardRule(f"{self.tag}: no register at {address:#x}, the kernel is at {programmed.kernel_address:#x}")
+        return programmed, offset
+
+    def _control(self) -> int:
+        start = self._register_start
+        if start is None:
+            return _AP_IDLE if self._commands.idle else _AP_START
+        if not start.wait_done(_POLL_S):
+            return _AP_START
+        self._register_start = None  # AP_DONE is cleared by reading it
+        return _AP_DONE | _AP_IDLE
+
+    # Sensors
+
+    @property
+    def device_info(self) -> SimpleNamespace:
+        """What `pynq.pmbus.get_xrt_sysfs_rails` reads; a model, see `power`."""
+        return self._power.device_info()
+
+    @property
+    def sensors(self) -> Any:
+        """The power rails, as on XrtDevice."""
+        from pynq.pmbus import get_xrt_sysfs_rails
+
+        return get_xrt_sysfs_rails(self)

@@ -1,0 +1,177 @@
+"""The timing card: takes as long as the published accelerator on an Alveo U250, and computes nothing.
+
+For finding out what the host, the network and the server around a card can carry, without a card: the CPU stays free,
+as with an Alveo. Its results are zeros. A start of b images takes 1.6 ms + 0.368 ms * b, a line through the published
+figures; RESNET50_TIMING_MS="START,IMAGE" gives other milliseconds, as for another card or clock.
+
+A start ends on the clock, without a thread of the card's own to wake up: the host learns of it by a timer in the
+thread that waits, as it learns of an Alveo's by an interrupt. That thread waits for the last tenth of a millisecond
+awake: the published time is from start to answer, and what this host takes to wake up would come on top of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from ..errors import BadParameter
+from ..xclbin.kernel_info import CardImage
+from .call import KernelCall
+from .commands import CommandQueue, StartHandle
+from .emulated import Compute, EmulatedCard
+from .power import IMAGE_S, START_S, PowerModel
+
+ENVIRONMENT = "RESNET50_TIMING_MS"
+
+_PR_SET_TIMERSLACK = 29
+_SLACK_NS = 1  # instead of Linux's 50 us
+_AWAKE_S = 1e-4
+_LONGEST_MS = 1e4
+
+_thread = threading.local()
+
+
+def curve() -> tuple[float, float]:
+    """Seconds of a start, and of each image in it. Raises BadParameter where the environment's are no times."""
+    text = os.environ.get(ENVIRONMENT)
+    if not text:
+        return START_S, IMAGE_S
+    try:
+        start_ms, image_ms = map(float, text.split(","))
+    except ValueError:
+        start_ms = image_ms = -1.0
+    if not (0 <= start_ms <= _LONGEST_MS and 0 <= image_ms <= _LONGEST_MS and start_ms + image_ms > 0):
+        raise BadParameter(
+            f"environment {ENVIRONMENT} is '{text}', expected the milliseconds of a start and of an image, as "
+            f"'{1e3 * START_S:g},{1e3 * IMAGE_S:g}', each at most {_LONGEST_MS:g}"
+        )
+    return start_ms / 1e3, image_ms / 1e3
+
+
+@dataclass
+class _Timed:
+    call: KernelCall
+    handle: StartHandle
+    end_s: float
+
+
+class TimedQueue(CommandQueue):
+    """Starts that end when the card's time has passed; one begins where the one before it ends."""
+
+    def __init__(self, card: str, power: PowerModel, start_s: float, image_s: float) -> None:
+        super().__init__(card)
+        self._power = power
+        self._start_s, self._image_s = start_s, image_s
+        self._pending: deque[_Timed] = deque()
+        self._free_s = 0.0  # when the last start ends
+
+    def _put(self, call: KernelCall, handle: StartHandle) -> None:
+        images = len(call.pixels)
+        begin_s = max(time.monotonic(), self._free_s)
+        self._free_s = begin_s + self._start_s + self._image_s * images
+        self._pending.append(_Timed(call, handle, self._free_s))
+        self._power.add(begin_s, self._free_s, images)
+
+    @property
+    def idle(self) -> bool:
+        """Whether every start has finished."""
+        with self._changed:
+            self._finish_what_is_due()
+            return super().idle
+
+    def see(self, sequence: int, timeout_s: float | None) -> bool:
+        """Wait until a start has finished, and note that the host has seen it. False where the time ran out."""
+        _wake_in_time()
+        limit_s = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._changed:
+            while self._finish_what_is_due() < sequence:
+                due_s = self._pending[sequence - self._finished - 1].end_s
+                left_s = min(due_s, due_s if limit_s is None else limit_s) - time.monotonic()
+                if left_s <= 0 and limit_s is not None and limit_s < due_s:
+                    return False
+                if left_s > _AWAKE_S:
+                    self._changed.wait(left_s - _AWAKE_S)
+                else:
+                    time.sleep(0)  # lets go of the GIL
+            self._seen = max(self._seen, sequence)
+            return True
+
+    def release(self, bo: int) -> bool:
+        """Forget a buffer that is to be freed; False where a start that names it has not finished."""
+        with self._changed:
+            self._finish_what_is_due()
+            return super().release(bo)
+
+    def _finish_what_is_due(self) -> int:
+        """The last start that has finished."""
+        while self._pending and self._pending[0].end_s <= time.monotonic():
+            _compute(self._pending.popleft().call)
+            self._finished += 1
+        return self._finished
+
+    def stop(self, timeout_s: float) -> None:
+        """Nothing: there is no thread to end."""
+
+    def abandon(self) -> None:
+        """Fail the starts that have not finished."""
+        with self._changed:
+            for start in self._pending:
+                start.handle.error = self._reset_error()
+            self._pending.clear()
+            self._finished = self._submitted
+            self._changed.notify_all()
+
+
+def _compute(call: KernelCall) -> None:
+    call.out[:] = 0
+
+
+def _wake_in_time() -> None:
+    """Let this thread's timers end when they are due: Linux may round them up, to wake a CPU up less often."""
+    if not getattr(_thread, "is_prompt", False):
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, _SLACK_NS, 0, 0, 0)
+        _thread.is_prompt = True
+
+
+class TimingCard(EmulatedCard):
+    """A card that only takes the card's time; see the module. PYNQ does not list it."""
+
+    def __init__(self, tag: str, index: int) -> None:
+        self._curve_s = curve()
+        super().__init__(tag, index)
+
+    @property
+    def name(self) -> str:
+        """What kind of card this is, and how fast it pretends to be."""
+        start_ms, image_ms = (1e3 * time_s for time_s in self._curve_s)
+        return f"timing card, computes nothing, takes {start_ms:g} ms + {image_ms:g} ms an image"
+
+    def _queue(self) -> CommandQueue:
+        return TimedQueue(self.tag, self._power, *self._curve_s)
+
+    def _load(self, image: CardImage) -> Compute:  # noqa: ARG002
+        return _compute
+
+
+_cards: dict[int, TimingCard] = {}
+
+
+def open_device(index: int, threads: int | None = None) -> TimingCard:  # noqa: ARG001  it needs no CPU
+    """The timing card of this index."""
+    if index not in _cards:
+        _cards[index] = TimingCard(f"timing:{index}", index)
+    return _cards[index]
+
+
+def reset_device(card: TimingCard) -> None:
+    """Bring the card back to its state before it was programmed."""
+    card.reset_fpga()
+
+
+def count_devices() -> int:
+    """None: such cards are used only when named one by one."""
+    return 0

@@ -1,0 +1,118 @@
+"""Is the card right? A known picture, and live batches computed once more by the software engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import WrongResult
+from ..network.engine import Engine, open_engine
+from ..network.parameters import Network
+from ..ranking import top5
+from ..tensors import PIXELS_SHAPE
+from ..xclbin.kernel_info import CardImage
+from .kernel import Kernel
+
+_SEED = 7
+
+
+def canary_pixels() -> NDArray[np.uint8]:
+    """The known picture: uint8 (1, 224, 224, 3), smooth on the left, noise on the right; the same everywhere."""
+    rng = np.random.Generator(np.random.PCG64(_SEED))
+    picture = rng.integers(0, 256, PIXELS_SHAPE, np.uint8)
+    half = PIXELS_SHAPE[1] // 2
+    rows, columns = np.indices((PIXELS_SHAPE[0], half))
+    picture[:, :half] = np.stack([rows, columns * 2, (rows + columns) // 2], axis=2)
+    return picture[None]
+
+
+class Oracle:
+    """The software engine, knowing what a card must answer."""
+
+    def __init__(self, network: Network, weights: NDArray[np.int8], image: CardImage, threads: int) -> None:
+        self._engine: Engine = open_engine(network, threads)
+        self._weights = weights
+        self._ranks = image.kernel == "top5"
+
+    def results(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        """pixels: uint8 (N, 224, 224, 3) -> what the kernel returns: int32 (N, 1000) or uint32 (N, 5)."""
+        logits = self._engine.logits(pixels, self._weights)
+        return top5(logits) if self._ranks else logits
+
+
+class Canary:
+    """The known picture with its known results.
+
+    Args:
+        oracle: computes the results; None where the card's network is not known here (an FPGA's bitstream does not
+            tell it): then the first results are taken for right if a second run gives them again.
+    """
+
+    def __init__(self, oracle: Oracle | None) -> None:
+        self.pixels = canary_pixels()
+        self._expected = None if oracle is None else oracle.results(self.pixels)
+
+    def run(self, kernel: Kernel, timeout_s: float | None) -> None:
+        """Run the picture on a card that does nothing else.
+
+        Raises:
+            WrongResult: the results are not the known ones.
+            CardError: the card failed.
+        """
+        buffers = kernel.buffers[0]
+        for _ in range(2 if self._expected is None else 1):
+            buffers.load(self.pixels)
+            kernel.wait(kernel.start(buffers, 1), timeout_s)
+            self.check(kernel.card, buffers.read(1))
+
+    def check(self, card: str, results: NDArray[Any]) -> None:
+        """Compare results of the picture with the known ones, bit for bit. Raises WrongResult."""
+        if self._expected is None:
+            self._expected = results.copy()
+        _compare(f"card '{card}': the known picture", results, self._expected)
+
+
+class Shadow:
+    """Computes a share of the live batches once more, before they are answered.
+
+    Args:
+        oracle: what computes.
+        percent: of the batches, 0 to 100.
+    """
+
+    def __init__(self, oracle: Oracle | None, percent: float) -> None:
+        self._oracle = oracle
+        self._share = percent / 100
+        self._due = 0.0
+
+    def wants(self) -> bool:
+        """Whether the next batch is to be checked: evenly spread, so that every card's turn comes."""
+        self._due += self._share
+        if self._due < 1 - 1e-9:
+            return False
+        self._due -= 1
+        return True
+
+    def check(self, card: str, pixels: NDArray[np.uint8], results: NDArray[Any]) -> None:
+        """Compute again. Raises WrongResult."""
+        if self._oracle is not None:
+            _compare(f"card '{card}': a batch of {len(pixels)}", results, self._oracle.results(pixels))
+
+
+def oracle_of(image: CardImage, network: Network | None, weights: NDArray[np.int8], threads: int) -> Oracle | None:
+    """What knows a card image's answers: `network`, or the network in a software image; None where neither is there."""
+    if network is None:
+        if image.target != "software":
+            return None
+        network = Network.from_bytes(image.network_bytes())
+    return Oracle(network, weights, image, threads)
+
+
+def _compare(what: str, found: NDArray[Any], expected: NDArray[Any]) -> None:
+    wrong = int(np.count_nonzero(found != expected))
+    if wrong:
+        raise WrongResult(
+            f"{what} came back with {wrong} of {expected.size} values wrong; the card is not used further"
+        )

@@ -1,0 +1,30 @@
+"""Which card a command uses when none is named."""
+
+from __future__ import annotations
+
+from ..cards import card_names, open_card
+from ..errors import CardNotFound
+from ..xclbin import u250
+from ..xclbin.kernel_info import CardImage
+
+
+def choose_card(image: CardImage, card: str | None = None, shell: str = u250.PLATFORM) -> str:
+    """Choose the card that an image is for; a software card only for an image that was made for one.
+
+    Args:
+        image: what is to run.
+        card: the name of a card, which is then taken as it is.
+        shell: where there are several Alveos, the first with this shell; where none has it, the first.
+
+    Returns:
+        A card's name, for `open_card`.
+    """
+    if card is not None:
+        return card
+    if image.target == "software":
+        return "software:0"
+    try:
+        alveos = card_names("xrt:*")
+    except CardNotFound:
+        return "xrt:0"  # opening it tells what is missing
+    return next((name for name in alveos if open_card(name).name == shell), alveos[0])

@@ -1,0 +1,84 @@
+"""The original project's application: pictures through a card without Triton, with accuracy, rate and times."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from ..errors import BadParameter
+from ..files import write_atomically
+from ..runtime.latency import measure_curve
+from ..weights import load_fc_weights
+from ..xclbin.kernel_info import read_card_image
+from .default_card import choose_card
+from .images import find_images
+from .pipeline import BUFFER_SETS, classify
+from .report import Accuracy, read_labels, table, table_as_text, times_as_text
+from .shared import FIRST_START_S, open_kernel
+
+
+def infer(
+    xclbin: Path,
+    fcweights: Path,
+    img_path: Path,
+    max_bs: int = 1,
+    preprocess_workers: int = 1,
+    profile: bool = False,
+    outfile: Path | None = None,
+    labels: Path | None = None,
+    card: str | None = None,
+) -> int:
+    """Classify an image or the files of a folder and print what the original printed.
+
+    Args:
+        xclbin: the card image.
+        fcweights: the FC weights.
+        img_path: an image, or a folder of images.
+        max_bs: images in a start of the kernel.
+        preprocess_workers: threads that read and decode.
+        profile: also give the times of each image.
+        outfile: CSV to write the results to, instead of printing them.
+        labels: the true classes, `<filename> <class id>` a line: then the accuracy is printed.
+        card: instead of the one that the image is for.
+
+    Returns:
+        How many images were classified; the others are reported on standard error.
+
+    Raises:
+        Resnet50Error: files or card are not usable, or the card failed.
+    """
+    truth = None if labels is None else read_labels(labels)
+    if outfile is not None and not outfile.parent.is_dir():
+        raise BadParameter(f"--outfile {outfile}: there is no folder {outfile.parent}; make it first")
+    paths = find_images(img_path, [path for path in (labels, outfile) if path is not None])
+    chosen = choose_card(read_card_image(xclbin), card)
+    if truth is not None and chosen.startswith("timing:"):
+        raise BadParameter(f"--labels: card '{chosen}' computes nothing, so its answers have no accuracy; leave it out")
+    weights = load_fc_weights(fcweights)
+    options = {"max_batch": max_bs, "timeout_s": FIRST_START_S, "buffer_sets": BUFFER_SETS}
+    with open_kernel("infer", xclbin, weights, chosen, **options) as kernel:
+        print(f"Card: {kernel.description}", flush=True)
+        kernel.timeout_s = measure_curve(kernel).deadline_s(max_bs)
+        begin_s = time.monotonic()
+        outcomes = classify(kernel, paths, preprocess_workers)
+        elapsed_s = time.monotonic() - begin_s
+
+    for outcome in outcomes:
+        if outcome.error:
+            print(f"resnet50-pynq: {outcome.path}: {outcome.error}", file=sys.stderr)
+    results = table(outcomes, profile)
+    if outfile is None:
+        print(table_as_text(results))
+    else:
+        write_atomically(outfile, results.to_csv().encode())
+    if profile:
+        print(times_as_text(results))
+    if truth is not None:
+        print(Accuracy.of(outcomes, truth))
+    classified = sum(not outcome.error for outcome in outcomes)
+    print(f"Duration for {classified} images: {elapsed_s}")
+    print(f"FPS: {classified / elapsed_s}")
+    if classified < len(outcomes):
+        print(f"resnet50-pynq: {len(outcomes) - classified} of {len(outcomes)} files failed", file=sys.stderr)
+    return classified

@@ -1,0 +1,72 @@
+"""What the project promises of its figures, held against a result: met, not met, or not measured."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.perf.cases import FULL, GRPC, HTTP, PIXELS, SHARED, TIMING
+
+RATE_SHARE = 0.95  # of the card's own rate
+ADDED_MS = 1.0  # beyond the card's own time
+MET, NOT_MET, REACHED, NOT_MEASURED = "met", "not met", "reached", "not measured"
+
+
+def find(result: Mapping[str, Any], **wanted: Any) -> list[dict[str, Any]]:
+    """The rows of a result whose case is as given: find(result, transport="gRPC", batch=1)."""
+    return [row for row in result["rows"] if all(row[key] == value for key, value in wanted.items())]
+
+
+def median(row: Mapping[str, Any], figure: str) -> float:
+    """The median over the turns."""
+    return float(statistics.median(row[figure]))
+
+
+def judge(result: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The promises: the first of each kind binds, the other transports are told beside it."""
+    card = result["cards"]["timing"]
+    card_ms = 1e3 * (card["start_s"] + card["image_s"])
+    card_rate = FULL / (card["start_s"] + FULL * card["image_s"])
+    checks = []
+    for transport in (SHARED, GRPC, HTTP):
+        rows = find(result, server=TIMING.name, input=PIXELS, transport=transport, batch=FULL)
+        rate = max((median(row, "images_per_s") for row in rows), default=None)
+        least = RATE_SHARE * card_rate
+        checks.append(
+            _check(
+                f"timing card, PIXELS over {transport}, batch {FULL}",
+                None if rate is None else f"{rate:.0f} images/s, {rate / card_rate:.1%} of the card's own",
+                f"at least {least:.0f} images/s ({RATE_SHARE:.0%} of {card_rate:.0f})",
+                rate is not None and rate >= least,
+                binding=transport == SHARED,
+            )
+        )
+    for transport in (GRPC, HTTP, SHARED):
+        rows = find(result, server=TIMING.name, input=PIXELS, transport=transport, batch=1, concurrency=1)
+        latency_ms = median(rows[0], "p50_ms") if rows else None
+        checks.append(
+            _check(
+                f"timing card, PIXELS over {transport}, one image alone",
+                None if latency_ms is None else f"{latency_ms:.2f} ms median, {latency_ms - card_ms:+.2f} ms",
+                f"at most {card_ms + ADDED_MS:.2f} ms (the card's {card_ms:.2f} ms and {ADDED_MS:g} ms)",
+                latency_ms is not None and latency_ms <= card_ms + ADDED_MS,
+                binding=transport == GRPC,
+            )
+        )
+    return checks
+
+
+def _check(what: str, figure: str | None, asked: str, holds: bool, *, binding: bool) -> dict[str, str]:
+    if figure is None:
+        verdict = NOT_MEASURED
+    elif holds:
+        verdict = MET
+    else:
+        verdict = NOT_MET if binding else REACHED
+    return {
+        "what": what,
+        "figure": figure or "-",
+        "asked": asked if binding else f"no demand; {asked}",
+        "verdict": verdict,
+    }

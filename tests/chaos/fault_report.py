@@ -1,0 +1,198 @@
+"""Every fault through the real server under load, as a table: `make fault-report` writes docs/faults-table.md.
+
+A fault is injected into the software card while clients keep sending. Each request is accounted for. Recovery is the
+time from the injection to the first right answer to a request that was sent after the last failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from chaos.checked_load import RIGHT, WRONG, Prober
+from resnet50_triton.cards.faulty import inject
+from resnet50_triton.cards.software import FAULTS_VARIABLE
+from resnet50_triton.runtime.kernel import Kernel
+from resnet50_triton.server.process import Server
+from resnet50_triton.server.repository import default_repository, make_repository
+from resnet50_triton.weights import load_fc_weights
+
+from benchmarks.common.machine import ROOT, SAMPLE
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    title: str
+    faults: tuple[dict[str, Any], ...]
+    parameters: dict[str, str] = field(default_factory=dict)
+    kill: bool = False  # the model's process, under a bare tritonserver
+    guarded: bool = False  # the same under `resnet50-pynq serve`
+    answer_s: float = 5.0  # every request of the run must be answered in this time
+    wrong_allowed: bool = False
+
+
+CASES = (
+    Case("a start hangs", ({"fault": "hang"},)),
+    Case("a start takes 0.5 s longer, within its deadline", ({"fault": "slow", "seconds": 0.5, "count": 2},)),
+    Case("a start takes 8 s longer", ({"fault": "slow", "seconds": 8.0},)),
+    Case("copying to the card fails", ({"fault": "sync_to_device"},)),
+    Case("copying from the card fails", ({"fault": "sync_from_device"},)),
+    Case("the card vanishes for 1 s", ({"fault": "vanish", "seconds": 1.0},)),
+    Case("a hang, then programming refused twice (EBUSY)", ({"fault": "hang"}, {"fault": "program", "count": 2})),
+    Case("a failed copy, then no memory for the buffers", ({"fault": "sync_from_device"}, {"fault": "allocate"})),
+    Case("a hang, and another in the recovery", ({"fault": "hang", "count": 2},)),
+    Case("wrong results, every batch checked in software", ({"fault": "wrong"},), {"shadow_percent": "100"}),
+    Case(
+        "wrong results for good, known picture every 0.5 s",
+        ({"fault": "wrong", "count": 1000},),
+        {"canary_interval_s": "0.5", "recovery_attempts": "2"},
+        wrong_allowed=True,
+    ),
+    Case(
+        "one of two cards hangs and stays bad",
+        ({"fault": "hang", "card": "software:1"}, {"fault": "program", "card": "software:1", "count": 1000}),
+        {"card": "software:0,software:1", "threads": "1"},
+    ),
+    Case("kill -9 of the model's process, bare tritonserver", (), kill=True, answer_s=30.0),
+    Case("kill -9 of the model's process, `resnet50-pynq serve`", (), kill=True, guarded=True, answer_s=30.0),
+)
+
+
+def run(case: Case, sample: Path, pixels: Any, expected: Any, load_s: float) -> dict[str, Any]:
+    """Serve, inject, and account for every request."""
+    with tempfile.TemporaryDirectory(prefix="resnet50-faults-") as scratch:
+        faults = Path(scratch) / "faults.json"
+        os.environ[FAULTS_VARIABLE] = str(faults)
+        inject(faults)
+        parameters = {"resnet50": {"kernel_timeout_s": "2", **case.parameters}}
+        repository = make_repository(
+            Path(scratch) / "models",
+            default_repository(),
+            sample / "card.xclbin",
+            sample / "fcweights.csv",
+            parameters=parameters,
+        )
+        with ExitStack() as stack:
+            if case.guarded:
+                pid, url = stack.enter_context(_guarded(sample))
+            else:
+                server = stack.enter_context(Server(repository))
+                server.wait_ready()
+                pid, url = server.process.pid, server.grpc_url
+            with Prober(url, pixels, expected) as prober:
+                time.sleep(1.0)
+                injected_s = time.monotonic()
+                if case.kill:
+                    _stub(pid).kill()
+                else:
+                    inject(faults, *case.faults)
+                time.sleep(load_s if not case.guarded else 3 * load_s)
+            return _account(case, prober, injected_s)
+
+
+@contextmanager
+def _guarded(sample: Path) -> Iterator[tuple[int, str]]:
+    """`resnet50-pynq serve`, up: its pid and its address."""
+    command = [str(Path(sys.executable).parent / "resnet50-pynq"), "serve", "--sample", str(sample), "--free-ports"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.pid, next(line.split()[1] for line in process.stdout if line.split()[:1] == ["gRPC"])
+    finally:
+        process.terminate()  # SIGINT is ignored in a program that a script runs in the background
+        process.communicate(timeout=60)
+
+
+def _stub(pid: int) -> psutil.Process:
+    for child in psutil.Process(pid).children(recursive=True):
+        if any("resnet50_0_0" in word for word in child.cmdline()):
+            return child
+    raise LookupError("the model's stub process was not found")
+
+
+def _account(case: Case, prober: Prober, injected_s: float) -> dict[str, Any]:
+    outcomes = [o for o in prober.outcomes if o.answered_s >= injected_s]
+    failures = [o for o in outcomes if o.what not in (RIGHT, WRONG)]
+    bad = [o for o in outcomes if o.what != RIGHT]
+    last_s = max((o.answered_s for o in bad), default=injected_s)
+    back = [o.answered_s for o in outcomes if o.what == RIGHT and o.sent_s >= last_s]
+    count = prober.count()
+    codes = {what: n for what, n in count.items() if what not in (RIGHT, WRONG)}
+    return {
+        "case": case.title,
+        "sent": prober.sent,
+        "right": count[RIGHT],
+        "wrong": count[WRONG],
+        "codes": codes,
+        "lost": prober.sent - len(prober.outcomes) + codes.pop("lost", 0),
+        "longest_s": max(o.answered_s - o.sent_s for o in outcomes) if outcomes else None,
+        "recovery_s": (min(back) - injected_s) if bad and back else None,
+        "recovered": bool(back),
+        "example": failures[0].message if failures else "",
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """As Markdown."""
+    lines = [
+        "| fault | requests | right | refused | wrong | lost | longest answer | works again after | the client reads |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        codes = ", ".join(f"{n} {code}" for code, n in sorted(row["codes"].items())) or "0"
+        back = (
+            f"{row['recovery_s']:.2f} s" if row["recovery_s"] is not None else "-" if row["recovered"] else "does not"
+        )
+        lines.append(
+            f"| {row['case']} | {row['sent']} | {row['right']} | {codes} | {row['wrong']} | {row['lost']} | "
+            f"{row['longest_s']:.2f} s | {back} | {row['example'].split(chr(10))[0][:110].replace('|', '/')} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Run all cases; 1 where a request was lost, wrong, or had another code than the documented ones."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=Path, default=SAMPLE)
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "fault-report.json")
+    parser.add_argument("--only", help="cases whose title contains this")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of load after the injection")
+    options = parser.parse_args()
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
+    with Kernel(options.sample / "card.xclbin", load_fc_weights(options.sample / "fcweights.csv")) as kernel:
+        expected = kernel.run(pixels).top5
+    rows, failed = [], False
+    for case in CASES:
+        if options.only and options.only not in case.title:
+            continue
+        row = run(case, options.sample, pixels, expected, options.seconds)
+        rows.append(row)
+        bad = (bool(row["lost"]) and (case.guarded or not case.kill)) or (row["wrong"] and not case.wrong_allowed)
+        bad = bad or (not case.kill and bool(set(row["codes"]) - {"UNAVAILABLE"}))
+        bad = bad or row["longest_s"] > case.answer_s
+        failed = failed or bad
+        print(("FAILED " if bad else "") + json.dumps(row), flush=True)
+    text = table(rows)
+    print(text)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(rows, indent=1))
+    options.output.with_suffix(".md").write_text(text)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,64 @@
+"""The wheels, installed into a fresh environment away from the repository, serve and measure there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {"backend": "[server]", "client": ""}
+
+pytestmark = [pytest.mark.server, pytest.mark.long]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an environment `venv` that has both packages, built and installed as a user would."""
+    place = tmp_path_factory.mktemp("away")
+    wheels = []
+    for package, extra in PACKAGES.items():
+        folder = place / package
+        build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT / package)]
+        subprocess.run(build, check=True)
+        wheels += [f"{path}{extra}" for path in folder.glob("*.whl")]
+    assert len(wheels) == len(PACKAGES)
+    subprocess.run([sys.executable, "-m", "venv", str(place / "venv")], check=True)
+    subprocess.run([str(place / "venv" / "bin" / "python"), "-m", "pip", "install", "-q", *wheels], check=True)
+    return place
+
+
+@pytest.fixture(scope="module")
+def run(place: Path) -> Callable[..., str]:
+    """Runs a command of the new environment in the folder, and gives what it printed."""
+
+    def run(name: str, *words: str) -> str:
+        argv = [str(place / "venv" / "bin" / name), *words]
+        done = subprocess.run(argv, cwd=place, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{name} {' '.join(words)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+def test_nothing_comes_from_the_repository(run: Callable[..., str], place: Path) -> None:
+    code = "import resnet50_triton, resnet50_client; print(resnet50_triton.__file__, resnet50_client.__file__)"
+    assert all(path.startswith(str(place)) for path in run("python", "-c", code).split())
+
+
+def test_the_fast_engine_is_in_it(run: Callable[..., str]) -> None:
+    assert "generic" in run("python", "-c", "from resnet50_triton.network import engine; print(engine.engines())")
+
+
+def test_a_server_and_an_accuracy_run(run: Callable[..., str], place: Path) -> None:
+    run("resnet50-pynq", "build-sample", "-o", "sample")
+    client = str(place / "venv" / "bin" / "resnet50-client")
+    measure = [client, "accuracy", "sample/images", "--labels", "sample/images/labels.txt", "--url", "{grpc}", "--json"]
+    output = run("resnet50-pynq", "serve", "--sample", "sample", "--free-ports", "--", *measure)
+    summary = json.loads(output[output.index("\n{") :])
+    assert summary["scored"] == summary["images"] > 90
+    assert summary["top1"]["share"] > 0.9

@@ -1,0 +1,170 @@
+"""Cards that fail in every known way: each request is answered, rightly or with an error, and the card returns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from resnet50_triton.errors import CardError, CardTimeout, WrongResult
+from resnet50_triton.runtime.instance import Service
+from resnet50_triton.runtime.worker import State
+from runtime_support import Answers, wait_for, works_again
+
+Faults = Callable[..., None]
+Serve = Callable[..., Service]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"fault": "hang"}, "took longer than"),
+        ({"fault": "slow", "seconds": 3.0}, "took longer than"),
+        ({"fault": "sync_to_device"}, "Flush Failed"),
+        ({"fault": "sync_from_device"}, "Invalidate Failed"),
+        ({"fault": "vanish", "seconds": 0.3}, "No such device"),
+    ],
+    ids=lambda value: value["fault"] if isinstance(value, dict) else "",
+)
+def test_a_fault_fails_its_requests_and_the_card_returns(
+    serve: Serve, faults: Faults, answers: Answers, fault: dict[str, Any], words: str
+) -> None:
+    service = serve(kernel_timeout_s="1.5")
+    answers.send(service, 4)
+    answers.wait()
+    faults(fault)
+    begin_s = time.monotonic()
+    answers.send(service, 1, 2, 1)
+    answers.wait()
+    assert time.monotonic() - begin_s < 1.5 + 1
+    assert answers.errors
+    for error in answers.errors:
+        assert isinstance(error, CardError)
+        assert words in str(error)
+    works_again(service, answers)
+
+
+@pytest.mark.parametrize("fault", ["allocate", "program", "hang", "wrong"])
+def test_a_card_that_fails_in_its_recovery_is_tried_again(
+    serve: Serve, faults: Faults, answers: Answers, fault: str
+) -> None:
+    service = serve(kernel_timeout_s="0.5")
+    faults({"fault": "sync_from_device"}, {"fault": fault, "count": 1})
+    answers.send(service, 4)
+    answers.wait()
+    works_again(service, answers)
+
+
+def test_requests_meanwhile_are_refused_at_once(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve()
+    faults({"fault": "sync_from_device"}, {"fault": "program", "count": 1})
+    answers.send(service, 4)
+    answers.wait()
+    wait_for(lambda: service.pool.workers[0].state is State.RECOVERING)
+    begin_s = time.monotonic()
+    answers.send(service, 1)
+    answers.wait()
+    assert time.monotonic() - begin_s < 0.2
+    assert "is recovering" in str(answers.errors[-1])
+    assert service.meter.value("resnet50_refused_total", code="UNAVAILABLE") == 1
+    assert not service.pool.is_ready()
+    works_again(service, answers)
+    assert service.pool.is_ready()
+
+
+def test_a_card_that_stays_bad_is_quarantined(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve(recovery_attempts="2")
+    faults({"fault": "sync_from_device"}, {"fault": "program", "count": 1000})
+    answers.send(service, 4)
+    answers.wait()
+    wait_for(lambda: service.pool.workers[0].state is State.QUARANTINED)
+    answers.send(service, 1)
+    answers.wait()
+    assert "EBUSY" in str(answers.errors[-1])
+    assert "load the model again" in str(answers.errors[-1])
+    assert not service.pool.is_ready()
+
+
+def test_the_other_card_goes_on(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve(card="software:90,software:91", kernel_timeout_s="1", quorum="1")
+    faults({"fault": "hang", "card": "software:91"}, {"fault": "program", "card": "software:91", "count": 1000})
+    for _ in range(8):
+        answers.send(service, 4)
+    answers.wait()
+    assert answers.right >= 5  # the others were on the card that hung
+    assert all(isinstance(error, CardTimeout) for error in answers.errors)
+    assert service.pool.is_ready()
+    before = len(answers.errors)
+    for _ in range(8):
+        answers.send(service, 4)
+    answers.wait()
+    assert len(answers.errors) == before
+
+
+def test_the_quorum_decides_on_readiness(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve(card="software:90,software:91", quorum="2", recovery_attempts="1")
+    assert service.pool.is_ready()
+    faults({"fault": "sync_from_device"}, {"fault": "program", "count": 1})  # each card has its own count
+    answers.send(service, 4)
+    answers.wait()
+    wait_for(lambda: State.QUARANTINED in [worker.state for worker in service.pool.workers])
+    assert not service.pool.is_ready()
+
+
+def test_a_card_that_cannot_be_loaded_does_not_keep_the_others_from_serving(
+    serve: Serve, faults: Faults, answers: Answers
+) -> None:
+    faults({"fault": "program", "card": "software:91", "count": 2})
+    service = serve(card="software:90,software:91")
+    answers.send(service, 4, 4)
+    answers.wait()
+    assert answers.right == 2
+    wait_for(lambda: service.pool.working == 2)
+
+
+def test_no_card_at_load_is_an_error(serve: Serve, faults: Faults) -> None:
+    faults({"fault": "program"})
+    with pytest.raises(CardError, match="EBUSY"):
+        serve()
+    serve()  # and nothing is left that would keep the next from loading
+
+
+def test_silent_corruption_is_found_by_the_known_picture(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve(canary_interval_s="0.2")
+    faults({"fault": "wrong", "count": 1})
+    wait_for(lambda: service.meter.value("resnet50_canary_mismatches_total", card="software:90") == 1)
+    works_again(service, answers)
+
+
+def test_the_known_picture_is_run_under_load_too(serve: Serve, answers: Answers) -> None:
+    service = serve(canary_interval_s="0.05")
+    for _ in range(30):
+        answers.send(service, 1)
+    answers.wait()
+    assert answers.right == 30
+    assert service.meter.value("resnet50_canary_checks_total", card="software:90") >= 1
+
+
+def test_the_shadow_keeps_wrong_results_from_being_answered(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve(shadow_percent="100")
+    faults({"fault": "wrong"})
+    answers.send(service, 4)
+    answers.wait()
+    assert answers.right == 0
+    assert isinstance(answers.errors[0], WrongResult)
+    assert service.meter.value("resnet50_shadow_mismatches_total", card="software:90") == 1
+    works_again(service, answers)
+
+
+def test_a_wrong_card_is_not_loaded(serve: Serve, faults: Faults) -> None:
+    faults({"fault": "wrong"})
+    with pytest.raises(WrongResult, match="the known picture came back with 1 of 1000 values wrong"):
+        serve()
+
+
+def test_the_deadline_follows_the_measured_curve(serve: Serve) -> None:
+    curve = serve().pool.workers[0].curve
+    assert curve is not None
+    assert curve.deadline_s(1) == max(1.0, 10 * curve.expected_s(1))
+    assert curve.deadline_s(10_000) > curve.deadline_s(100) > 0

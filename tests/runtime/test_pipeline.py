@@ -1,0 +1,199 @@
+"""The way of requests through the cards: overlap, splitting, back-pressure, refusals, closing."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from resnet50_triton.cards import open_card
+from resnet50_triton.errors import BadPixels, Cancelled, CardError, Expired
+from resnet50_triton.runtime.instance import Service
+from resnet50_triton.runtime.job import Job
+from resnet50_triton.runtime.latency import Curve
+from runtime_support import Answers, wait_for, works_again
+
+Faults = Callable[..., None]
+Serve = Callable[..., Service]
+
+
+def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: Answers) -> None:
+    service = serve()  # 4 images a start
+    answers.send(service, 1, 2, 6, 8, 1)
+    answers.wait()
+    assert answers.right == 5
+    sizes = [(part.stop - part.start, origin.batch) for part, origin in answers.origins]
+    assert sorted(sizes) == [(1, 2), (1, 4), (1, 4), (2, 4), (3, 4), (4, 4), (4, 4)] or sum(n for n, _ in sizes) == 18
+    assert {batch for _, batch in sizes} <= {2, 4}
+
+
+def test_a_batch_that_waits_for_the_card_takes_more_requests(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve(buffer_images="8")
+    worker = service.pool.workers[0]
+    worker.curve = Curve(0.5, 0.0)
+    faults({"fault": "slow", "seconds": 0.5, "count": 1})
+    answers.send(service, 1)
+    wait_for(lambda: worker._running)
+    for _ in range(3):
+        answers.send(service, 2)
+    answers.send(service, 4)  # for which there is no room beside them
+    answers.wait()
+    assert answers.right == 5
+    assert [origin.batch for _, origin in answers.origins] == [1, 6, 6, 6, 4]
+
+
+def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve()
+    worker = service.pool.workers[0]
+    worker.curve = Curve(0.5, 0.0)
+    faults({"fault": "slow", "seconds": 0.5, "count": 1})
+    answers.send(service, 1)
+    wait_for(lambda: worker._running)
+    answers.send(service, 1)
+    faults({"fault": "sync_to_device", "count": 1})
+    answers.send(service, 1)
+    answers.wait()
+    assert len(answers.errors) in (2, 3)  # the first may be done before its thread hears of the failure
+    wait_for(lambda: service.meter.value("resnet50_failed_total", card="software:90") == len(answers.errors))
+    works_again(service, answers)
+
+
+def test_a_request_that_cannot_be_copied_fails_alone(serve: Serve, answers: Answers) -> None:
+    service = serve()
+    bad = answers.job(1)
+    bad.pixels = np.zeros((1, 2, 2, 3), np.uint8)
+    service.pool.submit([answers.job(1), bad, answers.job(1)])
+    answers.wait()
+    assert answers.right == 2
+    assert "the request cannot be taken: ValueError" in str(answers.errors[0])
+    assert service.pool.workers[0].filling == 0
+
+
+def test_the_next_batch_is_on_the_card_before_the_first_is_done(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve()
+    card = open_card("software:90")
+    faults({"fault": "slow", "seconds": 0.9})
+    answers.send(service, 4)
+    answers.send(service, 4)
+    wait_for(lambda: card._commands._submitted - card._commands._finished == 2, 0.8)
+    answers.send(service, 4)  # the third set is free
+    assert answers.right == 0
+    answers.wait()
+    assert answers.right == 3
+
+
+def test_a_full_ring_blocks(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve()
+    faults({"fault": "slow", "seconds": 0.4})
+    begin_s = time.monotonic()
+    for _ in range(3):
+        answers.send(service, 4)
+    assert time.monotonic() - begin_s < 0.3
+    answers.send(service, 4)
+    assert time.monotonic() - begin_s >= 0.4
+    answers.wait()
+    assert answers.right == 4
+
+
+def test_cancelled_and_late_requests_cost_no_card_time(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve()
+    faults({"fault": "slow", "seconds": 0.3})
+    for _ in range(3):
+        answers.send(service, 4)
+    jobs = [answers.job(1, is_cancelled=lambda: True), answers.job(1, timeout_s=0.05), answers.job(1)]
+    service.pool.submit(jobs)
+    answers.wait()
+    assert answers.right == 4
+    assert sorted(type(error).__name__ for error in answers.errors) == ["Cancelled", "Expired"]
+    assert service.meter.value("resnet50_images_total", card="software:90") == 13
+    assert Cancelled.triton_code == "CANCELLED"
+    assert Expired.triton_code == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((1, 224, 224, 3), np.int8),
+        np.zeros((1, 225, 224, 3), np.uint8),
+        np.zeros((224, 224, 3), np.uint8),
+        np.zeros((0, 224, 224, 3), np.uint8),
+    ],
+)
+def test_wrong_pixels(pixels: np.ndarray) -> None:
+    with pytest.raises(BadPixels, match=r"expected uint8 \(N, 224, 224, 3\)"):
+        Job(pixels, lambda _job, _error: None)
+
+
+def test_provenance(serve: Serve, answers: Answers) -> None:
+    service = serve()
+    answers.send(service, 2, 2)
+    answers.wait()
+    for images, origin in answers.origins:
+        assert images == slice(0, 2)
+        assert (origin.card, origin.kind, origin.xclbin_uuid) == ("software:90", "software", service.image.uuid)
+        assert origin.batch == 4
+        assert origin.kernel_us > 100
+        assert json.loads(origin.to_json()) == origin._asdict()
+        moments = [value for name, value in origin._asdict().items() if name.endswith("_ns")]
+        assert len(moments) == 7
+        assert moments == sorted(moments)
+        assert abs(time.time_ns() - moments[-1]) < 60e9
+
+
+def test_closing_answers_what_was_taken(serve: Serve, faults: Faults, answers: Answers) -> None:
+    service = serve()
+    faults({"fault": "slow", "seconds": 0.2})
+    for _ in range(3):
+        answers.send(service, 4)
+    service.close()
+    answers.wait(0.1)
+    assert answers.right == 3
+    answers.send(service, 1)
+    answers.wait(0.1)
+    assert isinstance(answers.errors[0], CardError)
+    assert "unloaded" in str(answers.errors[0])
+
+
+def test_loading_again_and_again_leaves_nothing(serve: Serve, answers: Answers, tmp_path: Path) -> None:
+    card = open_card("software:90")
+
+    def state() -> tuple[int, int, int, int]:
+        gc.collect()
+        files = len(list(Path("/proc/self/fd").iterdir()))
+        entries = len(list((tmp_path / "runtime").rglob("user-*")))
+        return card.programmed().memory.count(), threading.active_count(), files, entries
+
+    service = serve()
+    answers.send(service, 4)
+    answers.wait()
+    service.close()
+    before = state()
+    for _ in range(20):  # `make soak` does it a hundred times, with the server
+        serve().close()
+    assert state() == before
+    assert before[0] == before[3] == 0
+
+
+def test_metrics_are_told(serve: Serve, answers: Answers) -> None:
+    service = serve()
+    answers.send(service, 1, 2)
+    answers.wait()
+    samples = {(name, labels): value for name, labels, value in service.meter.samples()}
+    card = ("card", "software:90")
+    assert samples["resnet50_images_total", (card,)] == 3
+    assert samples["resnet50_batch_images_bucket", (card, ("le", "2"))] == 0
+    assert samples["resnet50_batch_images_bucket", (card, ("le", "4"))] == 1
+    assert samples["resnet50_batch_images_bucket", (card, ("le", "+Inf"))] == 1
+    assert samples["resnet50_kernel_seconds_count", (card,)] == 1
+    assert samples["resnet50_total_seconds_count", (card,)] == 2
+    assert 0 < samples["resnet50_kernel_seconds_sum", (card,)] < 30
+    assert samples["resnet50_card_state", (card, ("state", "ready"))] == 1
+    assert samples["resnet50_shadow_mismatches_total", (card,)] == 0  # there before anything is wrong
+    assert samples["resnet50_refused_total", (("code", "UNAVAILABLE"),)] == 0
+    wait_for(lambda: 5 < service.meter.value("resnet50_power_watts", card="software:90") < 225, 5)
+    assert service.meter.value("resnet50_energy_joules_total", card="software:90") > 0

@@ -1,0 +1,45 @@
+"""Which card is taken when none is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import fakealveos
+import pytest
+from resnet50_triton import cards
+from resnet50_triton.standalone.default_card import choose_card
+from resnet50_triton.xclbin.kernel_info import CardImage, read_card_image
+
+U200, U250 = "xilinx_u200_xdma_201830_2", "xilinx_u250_xdma_201830_2"
+
+
+@pytest.fixture
+def image(sample: Path) -> CardImage:
+    return replace(read_card_image(sample / "card.xclbin"), target="hw")
+
+
+@pytest.mark.parametrize(
+    ("shells", "shell", "chosen"),
+    [
+        ([U250], U250, "xrt:0"),
+        ([U200, U250, U250], U250, "xrt:1"),
+        ([U200, U250], "xilinx_u50", "xrt:0"),  # as the original: PYNQ's default card
+        ([], U250, "xrt:0"),  # opening it tells what is missing
+    ],
+)
+def test_the_shell_chooses_among_alveos(
+    image: CardImage, monkeypatch: pytest.MonkeyPatch, shells: list[str], shell: str, chosen: str
+) -> None:
+    monkeypatch.setitem(cards.KINDS, "xrt", "fakealveos")
+    monkeypatch.setattr(fakealveos, "SHELLS", shells)
+    assert choose_card(image, None, shell) == chosen
+    assert choose_card(image, "xrt:7", shell) == "xrt:7"
+
+
+def test_only_an_image_for_software_cards_chooses_one(sample: Path) -> None:
+    image = read_card_image(sample / "card.xclbin")
+    assert choose_card(image) == "software:0"
+    assert choose_card(image, "timing:0") == "timing:0"
+    for target in ("hw", "hw_emu", "sw_emu"):
+        assert choose_card(replace(image, target=target)).startswith("xrt:")
