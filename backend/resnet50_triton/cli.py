@@ -1,4 +1,4 @@
-"""The command `resnet50-pynq`: card images, the sample, the server, and what runs without Triton."""
+"""The command `resnet50-pynq`: xclbins, the sample, the server, and what runs without Triton."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import __version__
 from .errors import Resnet50Error
 from .xclbin.u250 import PLATFORM
 
-CARD_OF_IMAGE = "software:N or xrt:N (default: the card that the image is for)"
+CARD_OF_XCLBIN = "software:N or xrt:N (default: the card that the image is for)"
 
 EPILOG = """\
 examples:
@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         return command
 
-    c = add("build-image", build_image, "make a software card image (xclbin) from network parameters")
+    c = add("build-xclbin", build_xclbin, "make a software xclbin (xclbin) from network parameters")
     c.add_argument("--network", type=Path, required=True, metavar="NET.npz", help="the network's parameters")
     c.add_argument("--kernel", choices=("logits", "top5"), default="logits", help="what it returns (default: logits)")
     c.add_argument("-o", "--output", type=Path, required=True, metavar="CARD.xclbin")
@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     c.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.npz", help="logits and top5")
 
     c = add("infer", infer, "classify images without Triton (the original's multithreaded application)")
-    c.add_argument("--xclbin", type=Path, required=True, help="the card image")
+    c.add_argument("--xclbin", type=Path, required=True, help="the xclbin")
     c.add_argument("--fcweights", type=Path, required=True, help="the FC weights")
     c.add_argument("--img_path", type=Path, required=True, help="an image, or a folder of images")
     c.add_argument("--max_bs", type=_positive, default=1, help="images in a start of the kernel (default: %(default)s)")
@@ -92,20 +92,20 @@ def build_parser() -> argparse.ArgumentParser:
     c.add_argument("--profile", action="store_true", help="also give when each image was where in the pipeline")
     c.add_argument("--outfile", type=Path, help="write the results there, as CSV (default: print them)")
     c.add_argument("--labels", type=Path, help="true classes, '<filename> <class id>' a line: print the accuracy")
-    c.add_argument("--card", help=CARD_OF_IMAGE)
+    c.add_argument("--card", help=CARD_OF_XCLBIN)
 
     c = add("bench", bench, "measure the kernel alone: throughput, latency, power (the original's synthetic benchmark)")
-    c.add_argument("--xclbin", type=Path, default=Path("resnet50.xclbin"), help="the card image (default: %(default)s)")
+    c.add_argument("--xclbin", type=Path, default=Path("resnet50.xclbin"), help="the xclbin (default: %(default)s)")
     c.add_argument(
         "--fcweights", type=Path, default=Path("fcweights.csv"), help="the FC weights (default: %(default)s)"
     )
     c.add_argument("--shell", default=PLATFORM, help="of several Alveos take the one with it (default: %(default)s)")
     c.add_argument("--bs", type=_positive, default=1, help="images in a start of the kernel (default: %(default)s)")
     c.add_argument("--reps", type=_positive, default=100, help="starts (default: %(default)s)")
-    c.add_argument("--card", help=CARD_OF_IMAGE)
+    c.add_argument("--card", help=CARD_OF_XCLBIN)
 
     c = add("doctor", doctor, "check that all is here that serving needs, and say how to repair what is not")
-    c.add_argument("--xclbin", type=Path, help="a card image that has to fit the card")
+    c.add_argument("--xclbin", type=Path, help="an xclbin that has to fit the card")
     c.add_argument("--fcweights", type=Path, help="FC weights that have to be readable")
     c.add_argument("--card", help="the card that has to work (default: the one that the image is for)")
     c.add_argument("--url", help="HTTP address of a server that has to be up (default: looks at 127.0.0.1:8000)")
@@ -241,19 +241,19 @@ def _curve(text: str) -> tuple[float, float]:
 
 
 def _add_deployment(parser: argparse.ArgumentParser, required: bool) -> None:
-    parser.add_argument("--xclbin", type=Path, required=required, help="the card image")
+    parser.add_argument("--xclbin", type=Path, required=required, help="the xclbin")
     parser.add_argument(
         "--fcweights", type=Path, required=required, help="the FC weights: 1000 x 2048 int8, CSV or .npy"
     )
     parser.add_argument("--card", default="software:0", help="software:N, xrt:N or timing:N (default: software:0)")
 
 
-def build_image(args: argparse.Namespace) -> int:
-    """Write a software card image."""
+def build_xclbin(args: argparse.Namespace) -> int:
+    """Write a software xclbin."""
     from .network.parameters import Network
-    from .xclbin.kernel_info import write_card_image
+    from .xclbin.kernel_info import write_xclbin
 
-    write_card_image(args.output, Network.load(args.network), args.kernel)
+    write_xclbin(args.output, Network.load(args.network), args.kernel)
     print(f"wrote {args.output} ({args.kernel} kernel, {args.output.stat().st_size} bytes)")
     return 0
 

@@ -4,14 +4,14 @@
     ├── CallerError            the request or the command is wrong        INVALID_ARG
     │   ├── BadImage           bytes that are no picture we accept
     │   ├── BadPixels          a pixel tensor of the wrong shape or type
-    │   └── Unsupported        something this card image cannot give
+    │   └── Unsupported        something this xclbin cannot give
     ├── Cancelled              the caller took the request back          CANCELLED
     ├── Expired                the request's own timeout has passed      UNAVAILABLE
     ├── SetupError             the deployment is wrong: files, parameters INVALID_ARG
     │   ├── BadParameter       a model parameter or option
     │   ├── BadWeights         the FC weights file
     │   ├── BadNetwork         a network parameter file
-    │   ├── BadCardImage       an xclbin
+    │   ├── BadXclbin       an xclbin
     │   └── ServerNotFound     no tritonserver, or one that cannot start
     └── CardError              the card's fault, retry elsewhere          UNAVAILABLE
         ├── CardNotFound       no such card
@@ -46,7 +46,7 @@ class BadPixels(CallerError):
 
 
 class Unsupported(CallerError):
-    """A result that the loaded card image does not compute."""
+    """A result that the loaded xclbin does not compute."""
 
 
 class Cancelled(Resnet50Error):
@@ -79,7 +79,7 @@ class BadNetwork(SetupError):
     """Network parameters that are missing, misshapen or out of range."""
 
 
-class BadCardImage(SetupError):
+class BadXclbin(SetupError):
     """A file that is not an xclbin with the resnet50 kernel."""
 
 

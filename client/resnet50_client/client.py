@@ -188,7 +188,7 @@ class AsyncClient:
         return self._classes
 
     def _adopt(self, metadata: Mapping[str, Any], connection: Connection) -> None:
-        """Choose the outputs to ask for: LOGITS where the card image gives them, else TOP5; and PROVENANCE if known."""
+        """Choose the outputs to ask for: LOGITS where the xclbin gives them, else TOP5; and PROVENANCE if known."""
         inputs = [tensor["name"] for tensor in metadata["inputs"]]
         widths = {tensor["name"]: int(tensor["shape"][-1]) for tensor in metadata["outputs"]}
         ranked = next((name for name in RANKED if name in widths), "")

@@ -92,7 +92,7 @@ async def _server(options: Mapping[str, Any]) -> AsyncGenerator[Finding, None]:
             yield Finding(True, "model", info.model)
             yield Finding(True, "card", ", ".join(info.cards) or "only named with each answer")
             names = len(client.names)
-            has_names = "are class ids only, as the card image answers no scores" if client.classes < 10 else f"{names}"
+            has_names = "are class ids only, as the xclbin answers no scores" if client.classes < 10 else f"{names}"
             yield Finding(
                 names > 0 or client.classes < 10, "class names", has_names, "serve with --labels NAMES, or use --names"
             )

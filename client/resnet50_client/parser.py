@@ -33,7 +33,7 @@ examples:
   curl -s https://example.org/a.jpg | resnet50-client classify -
 
 The score is the accelerator's integer accumulator: it orders classes, and is no probability. The margin is
-the score less that of the runner-up. Where the card image answers class ids only, there is neither.
+the score less that of the runner-up. Where the xclbin answers class ids only, there is neither.
 
 """
 ACCURACY_EXAMPLES = """\

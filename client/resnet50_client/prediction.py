@@ -16,7 +16,7 @@ class Candidate:
 
     class_id: int
     name: str | None = None
-    score: int | None = None  # None where the card image answers ids only
+    score: int | None = None  # None where the xclbin answers ids only
 
 
 @dataclass(frozen=True)

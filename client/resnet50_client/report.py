@@ -129,7 +129,7 @@ class Summary:
         if self.server.computes_nothing:
             return "a timing card computes nothing: these figures mean nothing"
         if len(tally.card_images) > 1:
-            return f"the answers come from {len(tally.card_images)} different card images"
+            return f"the answers come from {len(tally.card_images)} different xclbins"
         if tally.scored == 0:
             return "no labelled image was answered"
         if self.not_reached:
@@ -156,7 +156,7 @@ class Summary:
             ("server", f"{self.server.server} at {self.server.url}"),
             ("model", self.server.model),
             ("cards", ", ".join(tally.cards or self.server.cards)),
-            ("card image", ", ".join(tally.card_images)),
+            ("xclbin", ", ".join(tally.card_images)),
             ("versions", ", ".join([*(f"resnet50-pynq {v}" for v in sorted(tally.versions)), f"client {__version__}"])),
         ]
         return [(name, value) for name, value in rows if value]

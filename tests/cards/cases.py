@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from resnet50_triton.network.reference import top_k
-from resnet50_triton.xclbin.kernel_info import read_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Case:
 
     @property
     def outputs(self) -> str:
-        return read_card_image(self.xclbin).kernel
+        return read_xclbin(self.xclbin).kernel
 
     @property
     def expected(self) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from resnet50_triton.cards import open_card
 from resnet50_triton.errors import CardNotFound
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.network.reference import ReferenceEngine
-from resnet50_triton.xclbin.kernel_info import write_card_image
+from resnet50_triton.xclbin.kernel_info import write_xclbin
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def software_cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     folder = tmp_path_factory.mktemp("images")
     cases = {}
     for outputs in ("logits", "top5"):
-        write_card_image(folder / f"{outputs}.xclbin", network, outputs)
+        write_xclbin(folder / f"{outputs}.xclbin", network, outputs)
         cases[outputs] = Case("software:0", folder / f"{outputs}.xclbin", weights, pixels, logits)
     return cases
 

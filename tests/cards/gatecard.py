@@ -6,7 +6,7 @@ import threading
 
 from resnet50_triton.cards.call import KernelCall
 from resnet50_triton.cards.emulated import Compute, EmulatedCard
-from resnet50_triton.xclbin.kernel_info import CardImage
+from resnet50_triton.xclbin.kernel_info import KernelInfo
 
 
 class GateCard(EmulatedCard):
@@ -20,7 +20,7 @@ class GateCard(EmulatedCard):
         self.running = threading.Event()
         self.fail_next = False
 
-    def _load(self, image: CardImage) -> Compute:  # noqa: ARG002
+    def _load(self, image: KernelInfo) -> Compute:  # noqa: ARG002
         return self._pass
 
     def _pass(self, call: KernelCall) -> None:

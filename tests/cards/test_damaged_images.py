@@ -1,4 +1,4 @@
-"""Damaged card images on a card: what PYNQ makes of them."""
+"""Damaged xclbins on a card: what PYNQ makes of them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gatecard import GateCard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from resnet50_triton.cards.overlay import load_overlay
-from resnet50_triton.errors import BadCardImage
+from resnet50_triton.errors import BadXclbin
 from resnet50_triton.network.parameters import SHAPES, Network
 from resnet50_triton.xclbin.container import Kind, open_xclbin
-from resnet50_triton.xclbin.kernel_info import write_card_image
+from resnet50_triton.xclbin.kernel_info import write_xclbin
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A card image whose network nobody looks at here."""
+    """A xclbin whose network nobody looks at here."""
     network = Network.check({name: np.zeros(shape, dtype) for name, (shape, dtype) in SHAPES.items()})
     path = tmp_path_factory.mktemp("image") / "sound.xclbin"
-    write_card_image(path, network)
+    write_xclbin(path, network)
     return path
 
 
@@ -48,7 +48,7 @@ def card() -> Iterator[GateCard]:
 def test_any_damage_gives_an_overlay_or_bad_card_image(
     tmp_path: Path, image: Path, places: list[tuple[int, int]], card: GateCard, data: st.DataObject
 ) -> None:
-    """Any damage to headers, tables or metadata gives an overlay with the kernel's call, or BadCardImage."""
+    """Any damage to headers, tables or metadata gives an overlay with the kernel's call, or BadXclbin."""
     damaged = bytearray(image.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         first, last = data.draw(st.sampled_from(places))
@@ -57,7 +57,7 @@ def test_any_damage_gives_an_overlay_or_bad_card_image(
         damaged[place : place + len(patch)] = patch
     path = tmp_path / "card.xclbin"
     path.write_bytes(damaged)
-    with contextlib.suppress(BadCardImage):
+    with contextlib.suppress(BadXclbin):
         overlay = load_overlay(path, card)
         assert list(overlay.resnet50_1.signature.parameters) == ["in_r", "out", "weightsmem", "numReps"]
 
@@ -74,5 +74,5 @@ def test_what_only_pynq_looks_at(
 ) -> None:
     path = tmp_path / "card.xclbin"
     path.write_bytes(image.read_bytes().replace(old, new, 1))
-    with pytest.raises(BadCardImage, match=f"card.xclbin: {message}"):
+    with pytest.raises(BadXclbin, match=f"card.xclbin: {message}"):
         load_overlay(path, card)

@@ -15,7 +15,7 @@ from cases import Case
 from gatecard import GateCard
 from resnet50_triton import cards
 from resnet50_triton.cards import open_card
-from resnet50_triton.errors import BadCardImage, BadParameter, BadWeights, CardError, CardRule, CardTimeout
+from resnet50_triton.errors import BadParameter, BadWeights, BadXclbin, CardError, CardRule, CardTimeout
 from resnet50_triton.runtime.kernel import Kernel
 
 PIXELS = np.full((1, 224, 224, 3), 9, np.uint8)
@@ -147,7 +147,7 @@ def test_what_xrt_refuses_names_the_card(
         ({"max_batch": 0}, BadParameter, "max_batch is 0"),
         ({"timeout_s": 0.0}, BadParameter, r"timeout_s is 0\.0"),
         ({"timeout_s": float("nan")}, BadParameter, "timeout_s is nan"),
-        ({"xclbin": "/nonexistent.xclbin"}, BadCardImage, "/nonexistent.xclbin"),
+        ({"xclbin": "/nonexistent.xclbin"}, BadXclbin, "/nonexistent.xclbin"),
         ({"card": "gate"}, BadParameter, "did you mean 'gate:0'"),
     ],
 )

@@ -13,7 +13,7 @@ from gatecard import GateCard
 from pynq import Overlay, allocate
 from resnet50_triton.cards import open_card
 from resnet50_triton.cards.overlay import load_overlay
-from resnet50_triton.errors import BadCardImage, CardError, CardRule
+from resnet50_triton.errors import BadXclbin, CardError, CardRule
 
 
 class Bench:
@@ -268,7 +268,7 @@ def test_a_damaged_image(software_cases: dict[str, Case], tmp_path: Path) -> Non
     """PYNQ's own parser would read past the end of it."""
     damaged = tmp_path / "damaged.xclbin"
     damaged.write_bytes(software_cases["top5"].xclbin.read_bytes()[:500])
-    with pytest.raises(BadCardImage):
+    with pytest.raises(BadXclbin):
         Overlay(str(damaged), device=open_card("software:0"))
 
 
@@ -277,7 +277,7 @@ def test_an_image_for_hardware_on_a_software_card(software_cases: dict[str, Case
     data = software_cases["top5"].xclbin.read_bytes()
     hardware.write_bytes(data.replace(b'target="software"', b'target="hw"      '))
     card = open_card("software:12")
-    with pytest.raises(BadCardImage, match="no network in BITSTREAM: this image is for target"):
+    with pytest.raises(BadXclbin, match="no network in BITSTREAM: this image is for target"):
         Overlay(str(hardware), device=card)
     with pytest.raises(CardRule, match="used before it was programmed"):
         card.programmed()

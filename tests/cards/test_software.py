@@ -15,13 +15,13 @@ from resnet50_triton.network.parameters import Network
 from resnet50_triton.network.reference import ReferenceEngine
 from resnet50_triton.runtime.kernel import Kernel, Result
 from resnet50_triton.weights import load_fc_weights
-from resnet50_triton.xclbin.kernel_info import write_card_image
+from resnet50_triton.xclbin.kernel_info import write_xclbin
 
 
 @pytest.mark.parametrize("outputs", ["logits", "top5"])
 def test_golden_images(shared_data: Path, tmp_path: Path, outputs: str) -> None:
     network = Network.load(shared_data / "resnet50_w1a2_v1.npz")
-    write_card_image(tmp_path / "card.xclbin", network, outputs)
+    write_xclbin(tmp_path / "card.xclbin", network, outputs)
     golden = np.load(shared_data / "golden.npz")
     weights = load_fc_weights(shared_data / "fcweights.csv")
     with Kernel(tmp_path / "card.xclbin", weights, max_batch=4) as kernel:
@@ -36,7 +36,7 @@ def test_golden_images(shared_data: Path, tmp_path: Path, outputs: str) -> None:
 def test_two_cards_with_different_networks_at_once(software_cases: dict[str, Case], tmp_path: Path) -> None:
     case = software_cases["logits"]
     network = random_network(11)
-    write_card_image(tmp_path / "other.xclbin", network)
+    write_xclbin(tmp_path / "other.xclbin", network)
     results: dict[str, Result] = {}
     with (
         Kernel(case.xclbin, case.weights, "software:0", max_batch=2) as one,

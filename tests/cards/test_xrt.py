@@ -14,8 +14,8 @@ from pynq._3rdparty import xrt as binding
 from pynq.pl_server import xrt_device
 from pynq.pl_server.xrt_device import XrtDevice
 from resnet50_triton.cards import open_card, xrt
-from resnet50_triton.errors import BadCardImage, CardNotFound
-from resnet50_triton.xclbin.kernel_info import CardImage, read_card_image
+from resnet50_triton.errors import BadXclbin, CardNotFound
+from resnet50_triton.xclbin.kernel_info import KernelInfo, read_xclbin
 
 U250 = "xilinx_u250_xdma_201830_2"
 
@@ -108,8 +108,8 @@ def test_a_card_that_xrt_may_not_open(machine: list[Any]) -> None:
     assert "XRT cannot open it; may this user read and write /dev/dri/renderD*?" in refusal()
 
 
-def image(case: Case, target: str = "hw", platform: str = U250) -> CardImage:
-    return replace(read_card_image(case.xclbin), target=target, platform=platform, path=Path("x.xclbin"))
+def image(case: Case, target: str = "hw", platform: str = U250) -> KernelInfo:
+    return replace(read_xclbin(case.xclbin), target=target, platform=platform, path=Path("x.xclbin"))
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_an_image_that_fits(software: Case) -> None:
 
 
 def test_a_software_image_for_an_alveo(software: Case) -> None:
-    with pytest.raises(BadCardImage) as error:
+    with pytest.raises(BadXclbin) as error:
         xrt.check_image(card(), image(software, target="software"))
     assert str(error.value) == (
         f"x.xclbin: this image is for target software, card 'xrt:0' is a real {U250} and needs one for target hw; "
@@ -131,16 +131,16 @@ def test_a_software_image_for_an_alveo(software: Case) -> None:
 
 
 def test_an_emulation_image_for_an_alveo_and_the_reverse(software: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadCardImage, match=r"for target hw_emu, card 'xrt:0' is a real .* needs one for target hw$"):
+    with pytest.raises(BadXclbin, match=r"for target hw_emu, card 'xrt:0' is a real .* needs one for target hw$"):
         xrt.check_image(card(), image(software, target="hw_emu"))
     monkeypatch.setattr(binding, "XRT_EMULATION", True)
     xrt.check_image(card(), image(software, target="hw_emu"))
-    with pytest.raises(BadCardImage, match=r"for target hw, card 'xrt:0' is XRT's emulation of .* for target hw_emu$"):
+    with pytest.raises(BadXclbin, match=r"for target hw, card 'xrt:0' is XRT's emulation of .* for target hw_emu$"):
         xrt.check_image(card(), image(software))
 
 
 def test_an_image_for_another_shell(software: Case) -> None:
-    with pytest.raises(BadCardImage) as error:
+    with pytest.raises(BadXclbin) as error:
         xrt.check_image(card(), image(software, platform="xilinx_u200_xdma_201830_2"))
     assert "this image is for platform xilinx_u200_xdma_201830_2, card 'xrt:0' has the shell" in str(error.value)
     assert f"{U250}; flash the shell that the image needs" in str(error.value)

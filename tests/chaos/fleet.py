@@ -1,7 +1,7 @@
-"""A fleet on one machine: replicas behind HAProxy under load, killed in turn, then upgraded to a new card image.
+"""A fleet on one machine: replicas behind HAProxy under load, killed in turn, then upgraded to a new xclbin.
 
 Two clients run all the time: one asks the balancer, the other spreads its requests over the replicas by itself. Every
-answer is held against what its card image has to say. Ends with 1 where a request was lost or an answer wrong, or old
+answer is held against what its xclbin has to say. Ends with 1 where a request was lost or an answer wrong, or old
 after the upgrade.
 """
 
@@ -28,7 +28,7 @@ from chaos.traffic import Traffic, expected_answers
 from resnet50_triton.errors import Resnet50Error
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.server.process import Ports
-from resnet50_triton.xclbin.kernel_info import read_card_image, write_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -42,7 +42,7 @@ class Fleet:
     """Replicas behind a balancer, with clients; a context manager that ends them all.
 
     Args:
-        sample: the sample deployment: the first card image, and the pictures to ask about.
+        sample: the sample deployment: the first xclbin, and the pictures to ask about.
         replicas: how many.
         window: requests that each client has in flight.
         screen: where to tell what happens.
@@ -153,7 +153,7 @@ class Fleet:
             time.sleep(seconds)
 
     def upgrade(self, replica: Replica, seconds: float) -> None:
-        """Drain a replica, start it on the new card image, and let it back."""
+        """Drain a replica, start it on the new xclbin, and let it back."""
         with self.phase(f"upgrade {replica.name}") as phase:
             begin_s = time.monotonic()
             self.balancer.drain(replica.name, DRAIN_S)
@@ -184,11 +184,11 @@ class Fleet:
 
 
 def make_new_image(old: Path, new: Path) -> None:
-    """A card image with other biases: every picture has other logits, so answers tell which image they are from."""
-    network = Network.from_bytes(read_card_image(old).network_bytes())
+    """A xclbin with other biases: every picture has other logits, so answers tell which image they are from."""
+    network = Network.from_bytes(read_xclbin(old).network_bytes())
     bias = network.arrays["fc.bias"]
     changed = bias + np.random.default_rng(0).integers(1, 1000, bias.shape, bias.dtype)
-    write_card_image(new, Network.check({**network.arrays, "fc.bias": changed}))
+    write_xclbin(new, Network.check({**network.arrays, "fc.bias": changed}))
 
 
 def main() -> int:
@@ -231,7 +231,7 @@ def run(options: argparse.Namespace) -> int:
         fleet.steady("after", options.steady_s)
         accuracy = None
         if options.upgrades is None:
-            accuracy = fleet.command_accuracy()  # which insists on one card image
+            accuracy = fleet.command_accuracy()  # which insists on one xclbin
         for traffic in fleet.traffics:
             traffic.end()
         result = summary(fleet, screen.phases, accuracy)
@@ -242,7 +242,7 @@ def run(options: argparse.Namespace) -> int:
     options.output.write_text(json.dumps(result, indent=1))
     print(f"\nlost {result['lost']}, wrong {result['wrong']}, of {result['sent']} requests: {options.output}")
     if result["stale"]:
-        print(f"{result['stale']} answers were of the old card image after the last upgrade")
+        print(f"{result['stale']} answers were of the old xclbin after the last upgrade")
     return int(bool(result["lost"] or result["wrong"] or result["stale"]))
 
 

@@ -49,7 +49,7 @@ class Replica:
         return f"{self.address.host}:{self.address.grpc_port}"
 
     def start(self, xclbin: Path) -> None:
-        """Start it on a card image; does not wait."""
+        """Start it on an xclbin; does not wait."""
         ports = [
             f"--{name}-port={number}"
             for name, number in (

@@ -1,4 +1,4 @@
-"""Load on a fleet with the project's own client: every answer is held against what its card image has to say."""
+"""Load on a fleet with the project's own client: every answer is held against what its xclbin has to say."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from resnet50_triton.decode import decode_image
 from resnet50_triton.network.engine import open_engine
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.weights import load_fc_weights
-from resnet50_triton.xclbin.kernel_info import read_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin
 
 TOP = 5
 Answer = tuple[tuple[int, int], ...]  # class ids and their logits, best first
-Expected = Mapping[str, Mapping[str, Answer]]  # by the UUID of the card image, by picture
+Expected = Mapping[str, Mapping[str, Answer]]  # by the UUID of the xclbin, by picture
 
 
 def expected_answers(xclbin: Path, fcweights: Path, pictures: Mapping[str, bytes]) -> tuple[str, dict[str, Answer]]:
@@ -30,7 +30,7 @@ def expected_answers(xclbin: Path, fcweights: Path, pictures: Mapping[str, bytes
     Returns:
         The image's UUID, and the five best classes of each picture with their logits.
     """
-    image = read_card_image(xclbin)
+    image = read_xclbin(xclbin)
     pixels = np.stack([decode_image(data) for data in pictures.values()])
     logits = open_engine(Network.from_bytes(image.network_bytes())).logits(pixels, load_fc_weights(fcweights))
     order = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
@@ -46,7 +46,7 @@ class Event:
 
     time_s: float  # time.time()
     latency_s: float  # from its first sending, with all that were needed
-    image: str  # UUID of the card image that computed it
+    image: str  # UUID of the xclbin that computed it
     is_right: bool
 
 
@@ -104,7 +104,7 @@ class Traffic:
 
     @property
     def wrong(self) -> int:
-        """Answers that are not those of the card image that they claim to be from."""
+        """Answers that are not those of the xclbin that they claim to be from."""
         return sum(not event.is_right for event in self.events)
 
     @property

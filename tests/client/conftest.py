@@ -17,7 +17,7 @@ from PIL import Image
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.xclbin.kernel_info import read_card_image, write_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 from servers import running
 
 
@@ -54,10 +54,10 @@ def stock_ranks(stock_logits: dict[str, np.ndarray]) -> dict[str, list[int]]:
 
 @pytest.fixture(scope="session")
 def top5_server(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose card image ranks on the card, as the published one does: TOP5 and no LOGITS."""
+    """A server whose xclbin ranks on the card, as the published one does: TOP5 and no LOGITS."""
     folder = tmp_path_factory.mktemp("top5")
-    network = Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes())
-    write_card_image(folder / "top5.xclbin", network, "top5")
+    network = Network.from_bytes(read_xclbin(sample / "card.xclbin").network_bytes())
+    write_xclbin(folder / "top5.xclbin", network, "top5")
     deployment = Deployment(folder / "top5.xclbin", sample / "fcweights.csv")
     with running(deployment.make_repository(folder / "models")) as server:
         yield server

@@ -26,7 +26,7 @@ def make_fast_repository(folder: Path, uuid: str = "0123abcd", clock_ns: int = 0
 
     Args:
         folder: where; must not exist.
-        uuid: of the card image that it claims to have.
+        uuid: of the xclbin that it claims to have.
         clock_ns: how far its clock is ahead.
         delay_s: how long a batch takes.
     """

@@ -39,7 +39,7 @@ def labels(val: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A second fast server, with another card image and a clock that is an hour slow."""
+    """A second fast server, with another xclbin and a clock that is an hour slow."""
     repository = make_fast_repository(tmp_path_factory.mktemp("o") / "models", uuid="feedbeef", clock_ns=-3600 * 10**9)
     with running(repository) as server:
         yield server
@@ -271,7 +271,7 @@ def test_answers_of_two_networks_are_no_result(
     urls = ("--url", fast_server.grpc_url, "--url", other_server.grpc_url)
     done = run("accuracy", good, "--labels", labels, *urls)
     assert done.returncode == 1
-    assert "the answers come from 2 different card images" in done.stdout
+    assert "the answers come from 2 different xclbins" in done.stdout
 
 
 def test_thumbnails_are_of_any_format(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from resnet50_triton.errors import ServerNotFound
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.xclbin.kernel_info import read_card_image, write_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 from servers import running
 from tritonclient.grpc import model_config_pb2
 
@@ -57,8 +57,8 @@ def test_a_model_that_cannot_load_is_told_in_its_own_words(sample: Path, tmp_pat
 
 
 def test_the_top5_kernel_declares_top5_alone(sample: Path, tmp_path: Path) -> None:
-    network = Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes())
-    write_card_image(tmp_path / "top5.xclbin", network, "top5")
+    network = Network.from_bytes(read_xclbin(sample / "card.xclbin").network_bytes())
+    write_xclbin(tmp_path / "top5.xclbin", network, "top5")
     deployment = Deployment(tmp_path / "top5.xclbin", sample / "fcweights.csv")
     labels = dict(line.split() for line in (sample / "images" / "labels.txt").read_text().splitlines())
     with running(deployment.make_repository(tmp_path / "models")) as server:
@@ -72,7 +72,7 @@ def test_the_top5_kernel_declares_top5_alone(sample: Path, tmp_path: Path) -> No
 
 
 def test_the_photos_with_the_trained_network(shared_data: Path, shared_photos: Path, tmp_path: Path) -> None:
-    write_card_image(tmp_path / "card.xclbin", Network.load(shared_data / "resnet50_w1a2_v1.npz"), "logits")
+    write_xclbin(tmp_path / "card.xclbin", Network.load(shared_data / "resnet50_w1a2_v1.npz"), "logits")
     names = shared_data / "imagenet_classes.txt"
     deployment = Deployment(tmp_path / "card.xclbin", shared_data / "fcweights.csv", names)
     labels = dict(line.rsplit(" ", 1) for line in (shared_photos / "labels.txt").read_text().splitlines())

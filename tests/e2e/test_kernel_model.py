@@ -23,7 +23,7 @@ from resnet50_triton.network.parameters import Network
 from resnet50_triton.server.process import Server
 from resnet50_triton.server.repository import default_repository, make_repository
 from resnet50_triton.weights import load_fc_weights
-from resnet50_triton.xclbin.kernel_info import read_card_image, write_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 from servers import running
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
@@ -47,7 +47,7 @@ def tensor(images: int) -> Any:
 
 
 def logits_of(xclbin: Path, weights: Path) -> np.ndarray:
-    network = Network.from_bytes(read_card_image(xclbin).network_bytes())
+    network = Network.from_bytes(read_xclbin(xclbin).network_bytes())
     return open_engine(network).logits(PIXELS, load_fc_weights(weights))
 
 
@@ -57,7 +57,7 @@ def files(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     for name in ("card.xclbin", "fcweights.csv"):
         (folder / name).write_bytes((sample / name).read_bytes())
-    write_card_image(folder / "other.xclbin", random_network(4))
+    write_xclbin(folder / "other.xclbin", random_network(4))
     return folder
 
 
@@ -95,7 +95,7 @@ def test_provenance_only_when_asked_for(client: Any, files: Path) -> None:
     assert len(told) == 2
     assert told[0]["card"] == "software:0"
     assert told[0]["kind"] == "software"
-    assert told[0]["xclbin_uuid"] == read_card_image(files / "card.xclbin").uuid
+    assert told[0]["xclbin_uuid"] == read_xclbin(files / "card.xclbin").uuid
     assert told[0]["batch"] == 2
     assert told[0]["kernel_us"] > 100
     assert told[0]["received_ns"] <= told[0]["kernel_start_ns"] < told[0]["kernel_end_ns"] <= time.time_ns()
@@ -127,7 +127,7 @@ def test_two_models_share_the_card_but_only_with_one_image(server: Server, clien
         client.load_model("stranger")
     message = refused.value.message()
     assert re.search(rf"card 'software:0' is in use by model '(resnet50|twin)' .* with {files}/card\.xclbin", message)
-    assert f"it cannot hold {files}/other.xclbin (UUID {read_card_image(files / 'other.xclbin').uuid})" in message
+    assert f"it cannot hold {files}/other.xclbin (UUID {read_xclbin(files / 'other.xclbin').uuid})" in message
     client.unload_model("twin")
     assert np.array_equal(client.infer("resnet50", tensor(3)).as_numpy("LOGITS"), expected)
 

@@ -19,7 +19,7 @@ from resnet50_triton.network.parameters import Network
 from resnet50_triton.network.reference import top_k
 from resnet50_triton.server.process import Server
 from resnet50_triton.weights import load_fc_weights
-from resnet50_triton.xclbin.kernel_info import read_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.server
@@ -42,7 +42,7 @@ def jpegs(sample: Path) -> list[bytes]:
 @pytest.fixture(scope="module")
 def expected_logits(sample: Path, jpegs: list[bytes]) -> np.ndarray:
     """The same images through the engine, without card or server."""
-    network = Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes())
+    network = Network.from_bytes(read_xclbin(sample / "card.xclbin").network_bytes())
     weights = load_fc_weights(sample / "fcweights.csv")
     return open_engine(network).logits(np.stack([decode_image(data) for data in jpegs]), weights)
 

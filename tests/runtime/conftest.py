@@ -15,7 +15,7 @@ from resnet50_triton.cards.faulty import inject
 from resnet50_triton.network.engine import open_engine
 from resnet50_triton.runtime.instance import Place, Service
 from resnet50_triton.triton.parameters import RESNET50, read_parameters
-from resnet50_triton.xclbin.kernel_info import write_card_image
+from resnet50_triton.xclbin.kernel_info import write_xclbin
 from runtime_support import Answers, Material
 
 
@@ -23,8 +23,8 @@ from runtime_support import Answers, Material
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     folder = tmp_path_factory.mktemp("serving")
     network, weights, pixels = random_network(1), random_weights(2), random_pixels(3, 4)
-    write_card_image(folder / "card.xclbin", network)
-    write_card_image(folder / "other.xclbin", random_network(4))
+    write_xclbin(folder / "card.xclbin", network)
+    write_xclbin(folder / "other.xclbin", random_network(4))
     np.save(folder / "weights.npy", weights)
     return Material(folder, pixels, open_engine(network).logits(pixels, weights))
 

@@ -8,7 +8,7 @@ import threading
 from resnet50_triton.cards.call import KernelCall
 from resnet50_triton.cards.emulated import Compute, EmulatedCard
 from resnet50_triton.tensors import PIXELS_SIZE_BYTES
-from resnet50_triton.xclbin.kernel_info import CardImage
+from resnet50_triton.xclbin.kernel_info import KernelInfo
 
 PATIENCE_S = 20.0
 
@@ -24,7 +24,7 @@ class HeldCard(EmulatedCard):
         self.fails_at = 0  # this start fails
         self.hangs = False
 
-    def _load(self, image: CardImage) -> Compute:  # noqa: ARG002
+    def _load(self, image: KernelInfo) -> Compute:  # noqa: ARG002
         return self._compute
 
     def _compute(self, call: KernelCall) -> None:

@@ -27,7 +27,7 @@ def deployment(directory: Path) -> tuple[object, ...]:
 
 
 def foreign_image(sample: Path, target: Path) -> Path:
-    """A sound card image that is not for software cards."""
+    """A sound xclbin that is not for software cards."""
     data = (sample / "card.xclbin").read_bytes()
     target.write_bytes(data.replace(b'target="software"', b'target="hw"      '))  # of equal length: no offset changes
     return target

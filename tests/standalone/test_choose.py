@@ -9,14 +9,14 @@ import fakealveos
 import pytest
 from resnet50_triton import cards
 from resnet50_triton.standalone.default_card import choose_card
-from resnet50_triton.xclbin.kernel_info import CardImage, read_card_image
+from resnet50_triton.xclbin.kernel_info import KernelInfo, read_xclbin
 
 U200, U250 = "xilinx_u200_xdma_201830_2", "xilinx_u250_xdma_201830_2"
 
 
 @pytest.fixture
-def image(sample: Path) -> CardImage:
-    return replace(read_card_image(sample / "card.xclbin"), target="hw")
+def image(sample: Path) -> KernelInfo:
+    return replace(read_xclbin(sample / "card.xclbin"), target="hw")
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def image(sample: Path) -> CardImage:
     ],
 )
 def test_the_shell_chooses_among_alveos(
-    image: CardImage, monkeypatch: pytest.MonkeyPatch, shells: list[str], shell: str, chosen: str
+    image: KernelInfo, monkeypatch: pytest.MonkeyPatch, shells: list[str], shell: str, chosen: str
 ) -> None:
     monkeypatch.setitem(cards.KINDS, "xrt", "fakealveos")
     monkeypatch.setattr(fakealveos, "SHELLS", shells)
@@ -38,7 +38,7 @@ def test_the_shell_chooses_among_alveos(
 
 
 def test_only_an_image_for_software_cards_chooses_one(sample: Path) -> None:
-    image = read_card_image(sample / "card.xclbin")
+    image = read_xclbin(sample / "card.xclbin")
     assert choose_card(image) == "software:0"
     assert choose_card(image, "timing:0") == "timing:0"
     for target in ("hw", "hw_emu", "sw_emu"):

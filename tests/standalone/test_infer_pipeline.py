@@ -18,7 +18,7 @@ from resnet50_triton.network.parameters import Network
 from resnet50_triton.runtime.kernel import Kernel
 from resnet50_triton.standalone.pipeline import BUFFER_SETS, classify
 from resnet50_triton.standalone.timestamps import Stamps
-from resnet50_triton.xclbin.kernel_info import read_card_image, write_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 
 FILES = 40
 _indexes = itertools.count()
@@ -28,7 +28,7 @@ _indexes = itertools.count()
 def ranking_image(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample's network with the published kernel's output: five class ids."""
     path = tmp_path_factory.mktemp("image") / "top5.xclbin"
-    write_card_image(path, Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes()), "top5")
+    write_xclbin(path, Network.from_bytes(read_xclbin(sample / "card.xclbin").network_bytes()), "top5")
     return path
 
 

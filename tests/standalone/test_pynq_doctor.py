@@ -51,9 +51,9 @@ def test_everything_wrong_at_once_is_found_with_a_fix_for_each(tmp_path: Path) -
     code, findings = diagnose(*words, TRITONSERVER="/nowhere/tritonserver")
     assert code == 1
     failed = {check: found[0] for check, found in findings.items() if found[0].status == "failed"}
-    assert {"card image", "card", "weights", "tritonserver", "server"} <= set(failed)
+    assert {"xclbin", "card", "weights", "tritonserver", "server"} <= set(failed)
     assert all(finding.fix for finding in failed.values())
-    assert "not an xclbin" in failed["card image"].found
+    assert "not an xclbin" in failed["xclbin"].found
     assert "XRT is not set up" in failed["card"].found
     assert "setup.sh" in str(failed["card"].fix)
     assert failed["tritonserver"].found == "TRITONSERVER=/nowhere/tritonserver is not a program"
@@ -121,7 +121,7 @@ def test_an_image_that_is_for_another_kind_of_card(sample: Path, tmp_path: Path)
     image = foreign_image(sample, tmp_path / "foreign.xclbin")
     code, findings = diagnose("--xclbin", image, "--card", "software:0")
     assert code == 1
-    assert "a software card needs one made by 'resnet50-pynq build-image'" in findings["card"][-1].found
+    assert "a software card needs one made by 'resnet50-pynq build-xclbin'" in findings["card"][-1].found
     code, findings = diagnose("--xclbin", image)  # without --card the image says what it needs
     assert code == 1
     assert "card 'xrt:0': XRT is not set up" in findings["card"][-1].found

@@ -15,7 +15,7 @@ from resnet50_triton.network.engine import open_engine
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.runtime.lease import Lease, User, runtime_directory
 from resnet50_triton.weights import load_fc_weights
-from resnet50_triton.xclbin.kernel_info import read_card_image, write_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 from standalone_support import command, deployment
 
 PROGRAM = Path(__file__).with_name("sharing_program.py")
@@ -42,7 +42,7 @@ def sharing(tmp_path: Path) -> Iterator[Sharing]:
 def test_processes_take_turns_with_one_image_and_refuse_another(sample: Path, sharing: Sharing, tmp_path: Path) -> None:
     pixels, out, other = tmp_path / "in.npy", tmp_path / "out.npz", tmp_path / "other.xclbin"
     np.save(pixels, random_pixels(1, 3))
-    write_card_image(other, random_network(4))
+    write_xclbin(other, random_network(4))
     busy = sharing("bench", *deployment(sample), "--bs", 4, "--reps", 100_000)
     assert busy.stdout is not None
     assert busy.stdout.readline().startswith("Card: software:0")
@@ -50,7 +50,7 @@ def test_processes_take_turns_with_one_image_and_refuse_another(sample: Path, sh
     beside = sharing("run", *deployment(sample), "--pixels", pixels, "-o", out)
     output, _ = beside.communicate(timeout=60)
     assert beside.returncode == 0, output
-    network = Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes())
+    network = Network.from_bytes(read_xclbin(sample / "card.xclbin").network_bytes())
     expected = open_engine(network).logits(np.load(pixels), load_fc_weights(sample / "fcweights.csv"))
     assert np.array_equal(np.load(out)["logits"], expected)
 
@@ -59,7 +59,7 @@ def test_processes_take_turns_with_one_image_and_refuse_another(sample: Path, sh
     output, _ = refused.communicate(timeout=60)
     assert refused.returncode == 1
     assert f"card 'software:0' is in use by command 'bench' (process {busy.pid}) with {sample}/card.xclbin" in output
-    assert f"it cannot hold {other} (UUID {read_card_image(other).uuid}) for command 'run'" in output
+    assert f"it cannot hold {other} (UUID {read_xclbin(other).uuid}) for command 'run'" in output
 
     assert busy.poll() is None  # all the while
     busy.kill()

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pynq.pl_server.xclbin_parser import XclBin
-from resnet50_triton.errors import BadCardImage, SetupError
+from resnet50_triton.errors import BadXclbin, SetupError
 from resnet50_triton.network.parameters import SHAPES, Network
 from resnet50_triton.xclbin import u250
 from resnet50_triton.xclbin.container import (
@@ -29,11 +29,11 @@ from resnet50_triton.xclbin.container import (
     pack_ips,
 )
 from resnet50_triton.xclbin.kernel_info import (
-    CardImage,
+    KernelInfo,
     KernelVariant,
     build_card_image,
-    read_card_image,
-    write_card_image,
+    read_xclbin,
+    write_xclbin,
 )
 
 
@@ -68,14 +68,14 @@ def replace_in_metadata(image: bytes, old: str, new: str, mode: Mode = Mode.SW_E
     return rebuild(image, {Kind.EMBEDDED_METADATA: metadata.replace(old, new).encode()}, mode)
 
 
-def read(tmp_path: Path, data: bytes) -> CardImage:
+def read(tmp_path: Path, data: bytes) -> KernelInfo:
     path = tmp_path / "card.xclbin"
     path.write_bytes(data)
-    return read_card_image(path)
+    return read_xclbin(path)
 
 
 def message_of(tmp_path: Path, data: bytes) -> str:
-    with pytest.raises(BadCardImage) as caught:
+    with pytest.raises(BadXclbin) as caught:
         read(tmp_path, data)
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'card.xclbin'}: ")
@@ -85,8 +85,8 @@ def message_of(tmp_path: Path, data: bytes) -> str:
 @pytest.mark.parametrize("kernel", ["logits", "top5"])
 def test_what_is_written_is_read(tmp_path: Path, network: Network, kernel: KernelVariant) -> None:
     path = tmp_path / "card.xclbin"
-    write_card_image(path, network, kernel)
-    card_image = read_card_image(path)
+    write_xclbin(path, network, kernel)
+    card_image = read_xclbin(path)
     assert card_image.path == path
     assert card_image.platform == "xilinx_u250_xdma_201830_2"
     assert (card_image.target, card_image.kernel, card_image.kernel_name) == ("software", kernel, "resnet50_1")
@@ -117,8 +117,8 @@ def test_equal_networks_give_equal_bytes(network: Network, image: bytes) -> None
 @pytest.mark.parametrize("kernel", ["logits", "top5"])
 def test_pynq_reads_the_same(tmp_path: Path, network: Network, kernel: KernelVariant) -> None:
     path = tmp_path / "card.xclbin"
-    write_card_image(path, network, kernel)
-    ours, pynqs = read_card_image(path), XclBin(str(path))
+    write_xclbin(path, network, kernel)
+    ours, pynqs = read_xclbin(path), XclBin(str(path))
     (name,) = pynqs.ip_dict
     ip = pynqs.ip_dict[name]
     assert (name, ip["xclbin_uuid"]) == (ours.kernel_name, ours.uuid)
@@ -151,9 +151,7 @@ def test_a_hardware_image_of_the_published_kernel(tmp_path: Path, network: Netwo
     data = rebuild(data, {Kind.BITSTREAM: b"\x00\x09\x0f\xf0" * 1000})
     card_image = read(tmp_path, replace_in_metadata(data, 'target="software"', 'target="bitstream"', Mode.FLAT))
     assert (card_image.target, card_image.kernel) == ("hw", "top5")
-    with pytest.raises(
-        BadCardImage, match=r"no network in BITSTREAM: this image is for target hw, a software card needs"
-    ):
+    with pytest.raises(BadXclbin, match=r"no network in BITSTREAM: this image is for target hw, a software card needs"):
         card_image.network_bytes()
 
 
@@ -272,15 +270,15 @@ def test_an_unknown_mode(tmp_path: Path, image: bytes) -> None:
 
 def test_a_software_image_without_a_network(tmp_path: Path, image: bytes) -> None:
     card_image = read(tmp_path, rebuild(image, {Kind.BITSTREAM: b""}))
-    with pytest.raises(BadCardImage, match=r"no network in BITSTREAM: it has 0 bytes and starts with b''"):
+    with pytest.raises(BadXclbin, match=r"no network in BITSTREAM: it has 0 bytes and starts with b''"):
         card_image.network_bytes()
 
 
 def test_unreadable(tmp_path: Path) -> None:
-    with pytest.raises(BadCardImage, match=r"cannot read card image .*absent.xclbin: No such file"):
-        read_card_image(tmp_path / "absent.xclbin")
-    with pytest.raises(BadCardImage, match=r"cannot read card image .*: Is a directory"):
-        read_card_image(tmp_path)
+    with pytest.raises(BadXclbin, match=r"cannot read xclbin .*absent.xclbin: No such file"):
+        read_xclbin(tmp_path / "absent.xclbin")
+    with pytest.raises(BadXclbin, match=r"cannot read xclbin .*: Is a directory"):
+        read_xclbin(tmp_path)
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +290,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, network: Network, mon
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(SetupError, match=re.escape(f"cannot write {path}: No space left on device")):
-        write_card_image(path, network)
+        write_xclbin(path, network)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -300,7 +298,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, network: Network, mon
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_bytes_give_a_card_image_or_bad_card_image(tmp_path: Path, image: bytes, data: st.DataObject) -> None:
-    """Any damage to headers, tables or metadata gives a CardImage or BadCardImage, nothing else."""
+    """Any damage to headers, tables or metadata gives a KernelInfo or BadXclbin, nothing else."""
     bitstream = len(sections_of(image)[Kind.BITSTREAM])
     damaged = bytearray(image)
     # The network's bytes are not looked at, so damage elsewhere.
@@ -313,21 +311,21 @@ def test_any_bytes_give_a_card_image_or_bad_card_image(tmp_path: Path, image: by
         damaged[place : place + len(patch)] = patch
     if data.draw(st.booleans()):
         del damaged[data.draw(st.integers(0, len(damaged))) :]
-    with contextlib.suppress(BadCardImage):
+    with contextlib.suppress(BadXclbin):
         assert read(tmp_path, bytes(damaged)).kernel in ("logits", "top5")
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(metadata=st.one_of(st.binary(max_size=200), st.text(alphabet="<>/&;! []?=\"'abc", max_size=60).map(str.encode)))
 def test_any_metadata(tmp_path: Path, image: bytes, metadata: bytes) -> None:
-    """No section EMBEDDED_METADATA but the right one gives anything but BadCardImage."""
+    """No section EMBEDDED_METADATA but the right one gives anything but BadXclbin."""
     message_of(tmp_path, rebuild(image, {Kind.EMBEDDED_METADATA: metadata}))
 
 
 def test_the_trained_network(tmp_path: Path, shared_data: Path) -> None:
     trained = Network.load(shared_data / "resnet50_w1a2_v1.npz")
-    write_card_image(tmp_path / "a.xclbin", trained)
+    write_xclbin(tmp_path / "a.xclbin", trained)
     shutil.move(tmp_path / "a.xclbin", tmp_path / "b.xclbin")
-    loaded = Network.from_bytes(read_card_image(tmp_path / "b.xclbin").network_bytes())
+    loaded = Network.from_bytes(read_xclbin(tmp_path / "b.xclbin").network_bytes())
     for name in SHAPES:
         np.testing.assert_array_equal(loaded[name], trained[name])

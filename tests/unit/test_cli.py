@@ -21,7 +21,7 @@ def test_run_gives_the_golden_vectors(shared_data: Path, tmp_path: Path, kernel:
     np.save(tmp_path / "in.npy", golden["images"])
     image, out = tmp_path / "card.xclbin", tmp_path / "out.npz"
     network = shared_data / "resnet50_w1a2_v1.npz"
-    built = command("build-image", "--network", network, "--kernel", kernel, "-o", image)
+    built = command("build-xclbin", "--network", network, "--kernel", kernel, "-o", image)
     assert built.returncode == 0, built.stderr
     weights = shared_data / "fcweights.csv"
     ran = command("run", "--xclbin", image, "--fcweights", weights, "--pixels", tmp_path / "in.npy", "-o", out)
@@ -38,7 +38,7 @@ def test_run_gives_the_golden_vectors(shared_data: Path, tmp_path: Path, kernel:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["build-image", "--network", "/nowhere.npz", "-o", "x.xclbin"], 1, "/nowhere.npz: No such file"),
+        (["build-xclbin", "--network", "/nowhere.npz", "-o", "x.xclbin"], 1, "/nowhere.npz: No such file"),
         (["import-network", "/nowhere", "-o", "net.npz"], 1, "/nowhere"),
         (["serve"], 2, "--sample DIRECTORY, or both --xclbin and --fcweights"),
         (["serve", "--xclbin", "/nowhere.xclbin", "--fcweights", "/nowhere.csv"], 1, "/nowhere.xclbin"),

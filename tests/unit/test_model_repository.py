@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 SPECS = {spec.name: spec for spec in (tensors.IMAGE, tensors.PIXELS, tensors.LOGITS, tensors.TOP5, tensors.PROVENANCE)}
 EXPECTED = {
     "preprocess": (["IMAGE"], ["PIXELS"]),
-    "resnet50": (["PIXELS"], []),  # completed from the card image at load
+    "resnet50": (["PIXELS"], []),  # completed from the xclbin at load
     "classify": (["IMAGE"], ["LOGITS", "TOP5", "PROVENANCE"]),
 }
 

@@ -17,7 +17,7 @@ from resnet50_triton.sample.head import fit_head
 from resnet50_triton.sample.parameters import ALWAYS, BRANCH_STEPS, NEVER, calibrated_network, conv0_weights
 from resnet50_triton.tensors import CLASSES
 from resnet50_triton.weights import load_fc_weights
-from resnet50_triton.xclbin.kernel_info import read_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin
 
 
 def few_pixels() -> np.ndarray:
@@ -141,7 +141,7 @@ def test_a_sample_is_complete_and_built_once(tmp_path: Path, monkeypatch: pytest
         *("card.xclbin", "net.npz", "fcweights.csv", "labels.txt", "images", "README.txt", "sample.json")
     }
     network = Network.load(directory / "net.npz")
-    image = read_card_image(directory / "card.xclbin")
+    image = read_xclbin(directory / "card.xclbin")
     assert image.kernel == "logits"
     assert image.network_bytes() == network.to_bytes()
     assert load_fc_weights(directory / "fcweights.csv")[:6].any(axis=1).all()

@@ -33,7 +33,7 @@ from resnet50_triton.network.engine import open_engine
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.ranking import top5
 from resnet50_triton.xclbin.container import Memory
-from resnet50_triton.xclbin.kernel_info import CardImage, read_card_image
+from resnet50_triton.xclbin.kernel_info import KernelInfo, read_xclbin
 from resnet50_triton.xclbin.u250 import KERNEL_ADDRESS
 
 FAULTS = {
@@ -54,7 +54,7 @@ _D2X_S = 5.0  # XRT's thread for the second socket listens for so long at a time
 class DeviceMemory:
     """What XRT has allocated, by device address."""
 
-    def __init__(self, image: CardImage) -> None:
+    def __init__(self, image: KernelInfo) -> None:
         self._banks = image.memories
         self._allocations: dict[int, Allocation] = {}
 
@@ -80,7 +80,7 @@ class DeviceMemory:
         for bank in self._banks:
             if bank.base_address <= address and address + size_bytes <= bank.base_address + bank.size_bytes:
                 return bank
-        raise IndexError(f"{size_bytes} bytes at {address:#x} are in no memory of the card image")
+        raise IndexError(f"{size_bytes} bytes at {address:#x} are in no memory of the xclbin")
 
 
 class Kernel:
@@ -120,7 +120,7 @@ class Kernel:
 class Device:
     """One card, from one programming to the next."""
 
-    def __init__(self, image: CardImage, compute: Callable[[KernelCall], None], directory: Path) -> None:
+    def __init__(self, image: KernelInfo, compute: Callable[[KernelCall], None], directory: Path) -> None:
         self._memory = DeviceMemory(image)
         self._ports = KernelPorts("the model process", image)
         self._compute = compute
@@ -223,7 +223,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # do not outlive the bench, however it ends
     directory, socket_id, xclbin, network = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
     second_path = directory / f"D2X_unix_sock_{socket_id}"
-    image = read_card_image(xclbin)
+    image = read_xclbin(xclbin)
     engine = open_engine(Network.load(network), threads=1)
 
     def compute(call: KernelCall) -> None:

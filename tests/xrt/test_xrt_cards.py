@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from helpers import random_network, random_pixels, random_weights
-from resnet50_triton.xclbin.kernel_info import KernelVariant, write_card_image
+from resnet50_triton.xclbin.kernel_info import KernelVariant, write_xclbin
 from xrt_bench import Bench, BenchOf, OpenBench
 
 CONTRACT = Path(__file__).resolve().parent.parent / "cards" / "test_contract.py"
@@ -63,7 +63,7 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
 def test_an_image_for_software_cards_is_refused(
     random_bench: BenchOf, files: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
-    write_card_image(tmp_path / "software.xclbin", random_network(1))
+    write_xclbin(tmp_path / "software.xclbin", random_network(1))
     message = run_on_card(random_bench("logits"), *files, tmp_path / "software.xclbin")
     assert "this image is for target software, card 'xrt:0' is XRT's emulation of xilinx_u250_xdma_201830_2" in message
     assert "name card 'software:0'" in message

@@ -11,7 +11,7 @@ from helpers import random_pixels
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.network.reference import ReferenceEngine
 from resnet50_triton.weights import load_fc_weights
-from resnet50_triton.xclbin.kernel_info import read_card_image
+from resnet50_triton.xclbin.kernel_info import read_xclbin
 from xrt_bench import OpenBench
 
 pytestmark = pytest.mark.server
@@ -22,7 +22,7 @@ JPEGS = 16
 
 def test_serve_and_classify(open_bench: OpenBench, sample: Path, tmp_path: Path) -> None:
     lines = [line.split() for line in (sample / "images" / "labels.txt").read_text().splitlines()[:JPEGS]]
-    network = Network.from_bytes(read_card_image(sample / "card.xclbin").network_bytes())
+    network = Network.from_bytes(read_xclbin(sample / "card.xclbin").network_bytes())
     bench = open_bench(network, "logits")
     serve = ("serve", "--card", "xrt:0", "--xclbin", bench.image, "--fcweights", sample / "fcweights.csv")
     options = ("--free-ports", "--log", tmp_path / "server.log")

@@ -38,7 +38,7 @@ class Bench:
 
         Args:
             network: what the card computes with.
-            kernel: what the card image says that it returns.
+            kernel: what the xclbin says that it returns.
             platform: the shell that the card says it has.
         """
         self.directory = Path(tempfile.mkdtemp(prefix="resnet50-xrt-", dir="/tmp"))  # see USER in make_environment

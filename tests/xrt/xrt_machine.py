@@ -1,4 +1,4 @@
-"""What the bench's machine consists of: XRT's files and settings, the card image, and a Python of its own.
+"""What the bench's machine consists of: XRT's files and settings, the xclbin, and a Python of its own.
 
 PYNQ loads Debian's libxrt_hwemu, as on a user's machine in XRT's emulation mode. Traps, each found the hard way,
 are noted where they are avoided.
@@ -37,7 +37,7 @@ def missing() -> str | None:
 
 
 def make_image(path: Path, network: Network, kernel: KernelVariant) -> Path:
-    """Write a card image for hw_emu: what a software card image says, but no network in BITSTREAM."""
+    """Write an xclbin for hw_emu: what a software xclbin says, but no network in BITSTREAM."""
     software = path.with_suffix(".software")
     software.write_bytes(build_card_image(network, kernel))
     with software.open("rb") as file:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import CardRule
 from ..tensors import CLASSES, FEATURES, PIXELS_SHAPE, PIXELS_SIZE_BYTES, TOP
-from ..xclbin.kernel_info import ARGUMENTS, CardImage
+from ..xclbin.kernel_info import ARGUMENTS, KernelInfo
 from .memory import DeviceMemory
 
 # Width of the AXI ports in bytes (512, 32 and 512 bits): an address that is no multiple of it reads other data.
@@ -39,7 +39,7 @@ class KernelCall:
 class KernelPorts:
     """The kernel's arguments: which bank each pointer is wired to, and how much each reads or writes."""
 
-    def __init__(self, card: str, image: CardImage) -> None:
+    def __init__(self, card: str, image: KernelInfo) -> None:
         self._card = card
         self._banks = {name: memory.name for name, memory in image.banks.items()}
         self._out_type, self._out_count = _OUT[image.kernel]

@@ -16,7 +16,7 @@ from pynq.pl_server.device import Device
 from pynq.pl_server.xclbin_parser import XclBin
 
 from ..errors import CardRule
-from ..xclbin.kernel_info import CardImage, read_card_image
+from ..xclbin.kernel_info import KernelInfo, read_xclbin
 from .bank import EmulatedBank
 from .call import KernelCall, KernelPorts
 from .commands import CommandQueue, ComputingQueue, ExecBuffer, StartHandle
@@ -33,7 +33,7 @@ _POLL_S = 1e-3  # PYNQ polls the control register in a busy loop: each read of a
 class Programmed:
     """What a card holds from one programming to the next."""
 
-    def __init__(self, card: EmulatedCard, image: CardImage, kernel_address: int, compute: Compute) -> None:
+    def __init__(self, card: EmulatedCard, image: KernelInfo, kernel_address: int, compute: Compute) -> None:
         self.image = image
         self.compute = compute
         self.memory = DeviceMemory(card.tag, card.index, image.memories)
@@ -67,11 +67,11 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         """What takes the starts."""
         return ComputingQueue(self.tag, self._execute)
 
-    def _load(self, image: CardImage) -> Compute:
+    def _load(self, image: KernelInfo) -> Compute:
         """What computes with this image. Called while nothing runs; what it returns runs in the card's own thread.
 
         Raises:
-            BadCardImage: the image is not for this kind of card.
+            BadXclbin: the image is not for this kind of card.
         """
         raise NotImplementedError
 
@@ -92,7 +92,7 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
 
     def get_bitfile_metadata(self, bitfile_name: str) -> Any:
         """PYNQ's parsed xclbin; checked first, because PYNQ's parser reads past the end of a damaged one."""
-        read_card_image(bitfile_name)
+        read_xclbin(bitfile_name)
         return XclBin(bitfile_name)
 
     def gen_cache(self, bitstream: Any, parser: Any = None) -> None:
@@ -102,11 +102,11 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         """Program the card; a card that already holds the same image (by UUID) keeps its memory, as with XRT.
 
         Raises:
-            BadCardImage: the image is not for this kind of card.
+            BadXclbin: the image is not for this kind of card.
             CardRule: buffers are still allocated or a start is not finished, and the image is another one.
         """
         parser = parser or self.get_bitfile_metadata(bitstream.bitfile_name)
-        image = read_card_image(bitstream.bitfile_name)
+        image = read_xclbin(bitstream.bitfile_name)
         with self._lock:
             self._contexts.clear()
             if self._programmed is None or self._programmed.image.uuid != image.uuid:

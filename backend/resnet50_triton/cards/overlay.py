@@ -9,13 +9,13 @@ from pynq import Overlay
 from pynq.pl_server.xclbin_parser import XclBin
 from pynq.pl_server.xrt_device import XrtDevice
 
-from ..errors import BadCardImage
-from ..xclbin.kernel_info import CardImage, read_card_image
+from ..errors import BadXclbin
+from ..xclbin.kernel_info import KernelInfo, read_xclbin
 from .xrt import check_image
 
 
 def load_overlay(xclbin: str | Path, device: Any, download: bool = True) -> Any:
-    """Load a card image on a card, as an Overlay whose kernel can be called.
+    """Load an xclbin on a card, as an Overlay whose kernel can be called.
 
     The kernel's first argument is named `in`, a Python keyword, which Python 3.11 refuses as a parameter's name when
     PYNQ makes the kernel's driver. It is renamed `in_r`, as Vitis HLS itself does, before PYNQ's first look at it.
@@ -27,9 +27,9 @@ def load_overlay(xclbin: str | Path, device: Any, download: bool = True) -> Any:
         The `pynq.Overlay`.
 
     Raises:
-        BadCardImage: the file is damaged, or not for this card.
+        BadXclbin: the file is damaged, or not for this card.
     """
-    image = read_card_image(xclbin)
+    image = read_xclbin(xclbin)
     if isinstance(device, XrtDevice):  # an emulated card checks for itself
         check_image(device, image)
     _check_readable(image)
@@ -40,16 +40,16 @@ def load_overlay(xclbin: str | Path, device: Any, download: bool = True) -> Any:
     return overlay
 
 
-def _check_readable(image: CardImage) -> None:
+def _check_readable(image: KernelInfo) -> None:
     """Try PYNQ's parser, which looks at more than we do and takes a damaged file at its word."""
     try:
         kernels = XclBin(str(image.path)).ip_dict
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise BadCardImage(
+        raise BadXclbin(
             f"{image.path}: pynq cannot read it ({type(error).__name__}: {error}); copy the file again"
         ) from error
     if image.kernel_name not in kernels:
-        raise BadCardImage(
+        raise BadXclbin(
             f"{image.path}: pynq finds no kernel {image.kernel_name} in it (found: {', '.join(kernels) or 'none'}); "
             "does the kernel have a slave port in EMBEDDED_METADATA?"
         )

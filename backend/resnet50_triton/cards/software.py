@@ -10,7 +10,7 @@ from ..errors import BadParameter
 from ..network.engine import advice, open_engine
 from ..network.parameters import Network
 from ..ranking import top5
-from ..xclbin.kernel_info import CardImage
+from ..xclbin.kernel_info import KernelInfo
 from .call import KernelCall
 from .emulated import Compute, EmulatedCard
 from .probe import probed_devices
@@ -60,7 +60,7 @@ class SoftwareCard(EmulatedCard):
                 programmed = self.programmed()
                 programmed.compute = self._load(programmed.image)
 
-    def _load(self, image: CardImage) -> Compute:
+    def _load(self, image: KernelInfo) -> Compute:
         engine = open_engine(Network.from_bytes(image.network_bytes()), self.threads)
         self._engine_threads = self.threads
         self._engine_name = engine.name

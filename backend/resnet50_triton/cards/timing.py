@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ..errors import BadParameter
-from ..xclbin.kernel_info import CardImage
+from ..xclbin.kernel_info import KernelInfo
 from .call import KernelCall
 from .commands import CommandQueue, StartHandle
 from .emulated import Compute, EmulatedCard
@@ -153,7 +153,7 @@ class TimingCard(EmulatedCard):
     def _queue(self) -> CommandQueue:
         return TimedQueue(self.tag, self._power, *self._curve_s)
 
-    def _load(self, image: CardImage) -> Compute:  # noqa: ARG002
+    def _load(self, image: KernelInfo) -> Compute:  # noqa: ARG002
         return _compute
 
 

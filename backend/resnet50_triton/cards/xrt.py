@@ -11,8 +11,8 @@ from pynq._3rdparty import xrt
 from pynq.pl_server import xrt_device
 from pynq.pl_server.xrt_device import XrtDevice
 
-from ..errors import BadCardImage, CardNotFound
-from ..xclbin.kernel_info import CardImage
+from ..errors import BadXclbin, CardNotFound
+from ..xclbin.kernel_info import KernelInfo
 from .probe import probed_devices
 
 WORKING_PYNQ = "3.0.1"  # the last release that drives Alveo cards; from 3.1 on PYNQ finds none
@@ -78,7 +78,7 @@ def count_devices() -> int:
     return sum(isinstance(device, XrtDevice) for device in probed_devices()) if _lacking() is None else 0
 
 
-def check_image(device: Any, image: CardImage) -> None:
+def check_image(device: Any, image: KernelInfo) -> None:
     """Compare what a card has with what an image needs, before it is programmed.
 
     Args:
@@ -86,19 +86,19 @@ def check_image(device: Any, image: CardImage) -> None:
         image: what is to be programmed.
 
     Raises:
-        BadCardImage: it is for software cards, for emulation, or for another platform (shell).
+        BadXclbin: it is for software cards, for emulation, or for another platform (shell).
     """
     card = f"card 'xrt:{device._index}'"
     needed = "hw_emu" if xrt.XRT_EMULATION else "hw"
     if image.target != needed:
         kind = "XRT's emulation of" if xrt.XRT_EMULATION else "a real"
         advice = "; to serve this file name card 'software:0'" if image.target == "software" else ""
-        raise BadCardImage(
+        raise BadXclbin(
             f"{image.path}: this image is for target {image.target}, {card} is {kind} {device.name} and needs one for "
             f"target {needed}{advice}"
         )
     if not same_platform(device.name, image.platform):
-        raise BadCardImage(
+        raise BadXclbin(
             f"{image.path}: this image is for platform {image.platform}, {card} has the shell {device.name}; flash the "
             "shell that the image needs ('xbmgmt program --base'), or link the kernel for this one"
         )

@@ -153,7 +153,7 @@ class Network:
 
     def to_bytes(self) -> bytes:
         """The bytes of a compressed net.npz; equal parameters give equal bytes."""
-        # Not np.savez: it leaves the members' time stamps to the NumPy version, and card images must be reproducible.
+        # Not np.savez: it leaves the members' time stamps to the NumPy version, and xclbins must be reproducible.
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in SHAPES:

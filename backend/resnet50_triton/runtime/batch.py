@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import Resnet50Error
-from ..xclbin.kernel_info import CardImage
+from ..xclbin.kernel_info import KernelInfo
 from .job import Job, Origin
 from .kernel import BufferSet, Start
 
@@ -82,7 +82,7 @@ class Batch:
         self.epoch_s = time.time() - self.read_s
         return results
 
-    def origin(self, card: str, image: CardImage, job: Job) -> Origin:
+    def origin(self, card: str, image: KernelInfo, job: Job) -> Origin:
         """What a request is told of its images here."""
         kernel_start_s = self.done_s - self.kernel_s
         return Origin(
@@ -111,7 +111,7 @@ class Batch:
         return sum(part.job.fail(error) for part in self.parts)
 
 
-def _kind(card: str, image: CardImage) -> str:
+def _kind(card: str, image: KernelInfo) -> str:
     kind, _, _ = card.partition(":")
     if kind == "xrt":
         return "alveo" if image.target == "hw" else "emulation"

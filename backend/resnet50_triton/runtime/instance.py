@@ -16,7 +16,7 @@ from ..cards import card_names
 from ..errors import BadParameter, CardError
 from ..network.parameters import Network
 from ..weights import load_fc_weights
-from ..xclbin.kernel_info import CardImage, read_card_image
+from ..xclbin.kernel_info import KernelInfo, read_xclbin
 from .exporter import Publisher, Sink
 from .lease import Lease, User, runtime_directory, server_directory
 from .metrics import Meter
@@ -51,7 +51,7 @@ class Service:
     """
 
     def __init__(self, parameters: Mapping[str, Any], place: Place, max_batch: int, sink: Sink | None = None) -> None:
-        self.image = read_card_image(parameters["xclbin"])
+        self.image = read_xclbin(parameters["xclbin"])
         check_uuid(self.image, parameters["xclbin_uuid"])
         self.meter = Meter()
         self.cards = assign(card_names(parameters["card"]), place)
@@ -141,8 +141,8 @@ def assign(cards: list[str], place: Place) -> list[str]:
     return cards[place.instance :: place.instances] or [cards[place.instance % len(cards)]]
 
 
-def check_uuid(image: CardImage, expected: str) -> None:
-    """Hold a card image to the UUID that the configuration names, if it does. Raises BadParameter."""
+def check_uuid(image: KernelInfo, expected: str) -> None:
+    """Hold an xclbin to the UUID that the configuration names, if it does. Raises BadParameter."""
     if expected and expected.replace("-", "").lower() != image.uuid:
         raise BadParameter(
             f"xclbin_uuid is '{expected}', but {image.path} has the UUID {image.uuid}; correct the one or the other"

@@ -22,7 +22,7 @@ from ..cards.waiting import wait_done
 from ..errors import BadParameter, BadPixels, BadWeights, CardError, CardTimeout
 from ..ranking import top5
 from ..tensors import CLASSES, FEATURES, PIXELS_SHAPE, TOP
-from ..xclbin.kernel_info import CardImage, KernelVariant, read_card_image
+from ..xclbin.kernel_info import KernelInfo, KernelVariant, read_xclbin
 
 _OUT: dict[KernelVariant, tuple[int, type[np.generic]]] = {"logits": (CLASSES, np.int32), "top5": (TOP, np.uint32)}
 
@@ -40,7 +40,7 @@ class _CardUse:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()  # around start..wait: PYNQ's XrtDevice is not thread-safe
-        self.image: CardImage | None = None
+        self.image: KernelInfo | None = None
         self.kernels = 0
         self.weights: list[Any] = []  # PLRAM holds one set only: kernels with equal weights share the buffer
 
@@ -113,9 +113,9 @@ class Start:
 
 
 class Kernel:
-    """The ResNet50 kernel of a card image, programmed on a card, with the FC weights in the card's memory.
+    """The ResNet50 kernel of an xclbin, programmed on a card, with the FC weights in the card's memory.
 
-    Safe to call from several threads. Several kernels may share a card if they use the same card image and, as the
+    Safe to call from several threads. Several kernels may share a card if they use the same xclbin and, as the
     card's PLRAM holds one set, the same weights.
     """
 
@@ -132,7 +132,7 @@ class Kernel:
         """Program the card and make the buffers.
 
         Args:
-            xclbin: the card image.
+            xclbin: the xclbin.
             weights: int8 (1000, 2048), of the fully connected layer.
             card: "software:N" or "xrt:N".
             max_batch: the most images in one start; larger batches are split.
@@ -142,7 +142,7 @@ class Kernel:
                 fills one while the card works on another.
 
         Raises:
-            BadCardImage, BadWeights, BadParameter: naming what is wrong.
+            BadXclbin, BadWeights, BadParameter: naming what is wrong.
             CardError: the card is missing, refuses, or holds another image for another kernel of this process.
         """
         if not isinstance(weights, np.ndarray) or weights.dtype != np.int8 or weights.shape != (CLASSES, FEATURES):
@@ -151,7 +151,7 @@ class Kernel:
             raise BadParameter(f"max_batch is {max_batch}, expected at least 1")
         if timeout_s is not None and not timeout_s > 0:
             raise BadParameter(f"timeout_s is {timeout_s}, expected above 0, or None for no deadline")
-        self._image = read_card_image(xclbin)
+        self._image = read_xclbin(xclbin)
         self._device = open_card(card, threads)
         self._use = _uses.setdefault(self._device.tag, _CardUse())
         self._run_lock = threading.Lock()  # `run` has one set of buffers: one batch at a time
@@ -223,8 +223,8 @@ class Kernel:
         return self._image.kernel
 
     @property
-    def image(self) -> CardImage:
-        """The card image."""
+    def image(self) -> KernelInfo:
+        """The xclbin."""
         return self._image
 
     @property

@@ -12,7 +12,7 @@ from ..network.engine import Engine, open_engine
 from ..network.parameters import Network
 from ..ranking import top5
 from ..tensors import PIXELS_SHAPE
-from ..xclbin.kernel_info import CardImage
+from ..xclbin.kernel_info import KernelInfo
 from .kernel import Kernel
 
 _SEED = 7
@@ -31,7 +31,7 @@ def canary_pixels() -> NDArray[np.uint8]:
 class Oracle:
     """The software engine, knowing what a card must answer."""
 
-    def __init__(self, network: Network, weights: NDArray[np.int8], image: CardImage, threads: int) -> None:
+    def __init__(self, network: Network, weights: NDArray[np.int8], image: KernelInfo, threads: int) -> None:
         self._engine: Engine = open_engine(network, threads)
         self._weights = weights
         self._ranks = image.kernel == "top5"
@@ -101,8 +101,8 @@ class Shadow:
             _compare(f"card '{card}': a batch of {len(pixels)}", results, self._oracle.results(pixels))
 
 
-def oracle_of(image: CardImage, network: Network | None, weights: NDArray[np.int8], threads: int) -> Oracle | None:
-    """What knows a card image's answers: `network`, or the network in a software image; None where neither is there."""
+def oracle_of(image: KernelInfo, network: Network | None, weights: NDArray[np.int8], threads: int) -> Oracle | None:
+    """What knows an xclbin's answers: `network`, or the network in a software image; None where neither is there."""
     if network is None:
         if image.target != "software":
             return None

@@ -75,7 +75,7 @@ class CardWorker:
 
     Args:
         card: its name.
-        xclbin: the card image.
+        xclbin: the xclbin.
         weights: int8 (1000, 2048).
         settings: how to run it.
         canary: the known picture.

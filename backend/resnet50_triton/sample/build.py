@@ -1,4 +1,4 @@
-"""Makes the sample in a folder: card image, FC weights, labels and held-out pictures; see README.txt in the result.
+"""Makes the sample in a folder: xclbin, FC weights, labels and held-out pictures; see README.txt in the result.
 
 The same folder comes out of every build on one machine. Between machines everything is integer arithmetic or float64
 that is rounded, so that only a different JPEG library or a last bit that falls on a rounding edge could show.
@@ -22,7 +22,7 @@ from ..network.engine import open_engine
 from ..network.parameters import Network
 from ..tensors import CLASSES, FEATURES
 from ..weights import save_fc_weights
-from ..xclbin.kernel_info import write_card_image
+from ..xclbin.kernel_info import write_xclbin
 from .drawings import CLASS_NAMES, Split, encode
 from .head import fit_head
 from .parameters import calibrated_network
@@ -39,7 +39,7 @@ The network has the topology and the precision of ResNet50 W1A2, but its binary 
 its thresholds were calibrated and its last layer was fitted, to {count} classes of pictures that code draws. It shows
 that the whole path works and says nothing about the accuracy of trained parameters on photos.
 
-card.xclbin      card image for a software card, with the network in it (logits kernel)
+card.xclbin      xclbin for a software card, with the network in it (logits kernel)
 net.npz          the network's parameters alone
 fcweights.csv    weights of the last layer
 labels.txt       the names of the 1000 classes; those after the first {count} are unused
@@ -107,8 +107,8 @@ def _lock(path: Path) -> Iterator[None]:
 def _write(directory: Path, held_out_per_class: int, progress: Progress) -> None:
     (directory / "images").mkdir(parents=True)
     network, weights = make_network(TRAINING_PER_CLASS, progress)
-    progress("writing the card image, the weights and the held-out pictures")
-    write_card_image(directory / "card.xclbin", network, kernel="logits")
+    progress("writing the xclbin, the weights and the held-out pictures")
+    write_xclbin(directory / "card.xclbin", network, kernel="logits")
     (directory / "net.npz").write_bytes(network.to_bytes())
     save_fc_weights(directory / "fcweights.csv", weights)
     unused = [f"(unused {i})" for i in range(len(CLASS_NAMES), CLASSES)]

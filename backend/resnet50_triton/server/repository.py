@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import BadParameter, ServerNotFound
 from ..tensors import LOGITS
-from ..xclbin.kernel_info import read_card_image
+from ..xclbin.kernel_info import read_xclbin
 from .config import changed_config
 from .presets import take_preset
 
@@ -39,17 +39,17 @@ def make_repository(
     Args:
         directory: the repository to make.
         source: the project's model_repository/.
-        xclbin: the card image; where its kernel gives only top-5, `classify` is made to do without LOGITS.
+        xclbin: the xclbin; where its kernel gives only top-5, `classify` is made to do without LOGITS.
         fcweights: the FC weights file.
         labels: class names, one a line.
         parameters: per model, parameters to set: {"resnet50": {"card": "xrt:0"}}.
         preset: one of `presets.READY`.
 
     Raises:
-        BadCardImage: `xclbin` cannot be used.
+        BadXclbin: `xclbin` cannot be used.
         BadParameter: a file is missing, or a model or preset does not exist.
     """
-    image = read_card_image(xclbin)
+    image = read_xclbin(xclbin)
     for path in (fcweights, *([labels] if labels else [])):
         if not path.is_file():
             raise BadParameter(f"{path} is not a file")

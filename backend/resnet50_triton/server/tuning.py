@@ -51,7 +51,7 @@ def tune(xclbin: Path, fcweights: Path, cards: str, target_s: float) -> Tuned:
     """Measure a card, before the server has it, and choose; of several cards the first, taken to be like the others.
 
     Args:
-        xclbin: the card image.
+        xclbin: the xclbin.
         fcweights: the FC weights.
         cards: as in the parameter `card`.
         target_s: from a request's arrival in Triton's queue to its answer; decoding and transport come on top.

@@ -13,7 +13,7 @@ from ..cards.recorder import PowerRecorder, power_source
 from ..runtime.kernel import Kernel
 from ..runtime.latency import measure_curve
 from ..weights import load_fc_weights
-from ..xclbin.kernel_info import read_card_image
+from ..xclbin.kernel_info import read_xclbin
 from .default_card import choose_card
 from .shared import FIRST_START_S, open_kernel
 
@@ -75,14 +75,14 @@ def bench(xclbin: Path, fcweights: Path, shell: str, batch: int, reps: int, card
     """Measure, and print what the original printed, below a line that names the card.
 
     Args:
-        xclbin: the card image.
+        xclbin: the xclbin.
         fcweights: the FC weights.
         shell: of the Alveo to use where there are several.
         batch: images in a start.
         reps: starts.
         card: instead of the one that the image is for.
     """
-    chosen = choose_card(read_card_image(xclbin), card, shell)
+    chosen = choose_card(read_xclbin(xclbin), card, shell)
     weights = load_fc_weights(fcweights)
     with open_kernel("bench", xclbin, weights, chosen, max_batch=batch, timeout_s=FIRST_START_S) as kernel:
         print(f"Card: {kernel.description}", flush=True)

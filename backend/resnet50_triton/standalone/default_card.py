@@ -5,10 +5,10 @@ from __future__ import annotations
 from ..cards import card_names, open_card
 from ..errors import CardNotFound
 from ..xclbin import u250
-from ..xclbin.kernel_info import CardImage
+from ..xclbin.kernel_info import KernelInfo
 
 
-def choose_card(image: CardImage, card: str | None = None, shell: str = u250.PLATFORM) -> str:
+def choose_card(image: KernelInfo, card: str | None = None, shell: str = u250.PLATFORM) -> str:
     """Choose the card that an image is for; a software card only for an image that was made for one.
 
     Args:

@@ -10,7 +10,7 @@ from ..errors import BadParameter
 from ..files import write_atomically
 from ..runtime.latency import measure_curve
 from ..weights import load_fc_weights
-from ..xclbin.kernel_info import read_card_image
+from ..xclbin.kernel_info import read_xclbin
 from .default_card import choose_card
 from .images import find_images
 from .pipeline import BUFFER_SETS, classify
@@ -32,7 +32,7 @@ def infer(
     """Classify an image or the files of a folder and print what the original printed.
 
     Args:
-        xclbin: the card image.
+        xclbin: the xclbin.
         fcweights: the FC weights.
         img_path: an image, or a folder of images.
         max_bs: images in a start of the kernel.
@@ -52,7 +52,7 @@ def infer(
     if outfile is not None and not outfile.parent.is_dir():
         raise BadParameter(f"--outfile {outfile}: there is no folder {outfile.parent}; make it first")
     paths = find_images(img_path, [path for path in (labels, outfile) if path is not None])
-    chosen = choose_card(read_card_image(xclbin), card)
+    chosen = choose_card(read_xclbin(xclbin), card)
     if truth is not None and chosen.startswith("timing:"):
         raise BadParameter(f"--labels: card '{chosen}' computes nothing, so its answers have no accuracy; leave it out")
     weights = load_fc_weights(fcweights)

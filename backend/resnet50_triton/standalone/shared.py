@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..runtime.kernel import BufferSet, Kernel, Start
 from ..runtime.lease import HAND_OVER_S, Lease, User, runtime_directory
-from ..xclbin.kernel_info import read_card_image
+from ..xclbin.kernel_info import read_xclbin
 
 FIRST_START_S = 120.0  # the deadline until the card's own times are known
 
@@ -40,18 +40,18 @@ class SharedKernel(Kernel):
 
 @contextmanager
 def open_kernel(command: str, xclbin: Path, weights: NDArray[np.int8], card: str, **options: Any) -> Iterator[Kernel]:
-    """Open a card; an Alveo together with all who use it with the same card image.
+    """Open a card; an Alveo together with all who use it with the same xclbin.
 
     Args:
         command: who asks, for the messages of others.
         xclbin, weights, card, options: as for Kernel.
 
     Raises:
-        CardError: also where the card is in use with another card image; the message names both.
+        CardError: also where the card is in use with another xclbin; the message names both.
     """
     with ExitStack() as stack:
         if is_shared(card):
-            image = read_card_image(xclbin)
+            image = read_xclbin(xclbin)
             user = User(os.getpid(), os.getpid(), command, str(image.path), image.uuid, kind="command")
             lease = Lease(runtime_directory(card, os.getpid()), card, user)
             stack.callback(lease.close)

@@ -1,4 +1,4 @@
-"""The little that the models' glue has in common: our errors as Triton's, and the outputs completed from a card image.
+"""The little that the models' glue has in common: our errors as Triton's, and the outputs completed from an xclbin.
 
 Only importable inside Triton's Python backend.
 """
@@ -14,7 +14,7 @@ import triton_python_backend_utils as pb_utils
 from ..errors import BadParameter, Resnet50Error
 from ..runtime.instance import check_uuid
 from ..tensors import LOGITS, PIXELS, PROVENANCE, TOP5
-from ..xclbin.kernel_info import read_card_image
+from ..xclbin.kernel_info import read_xclbin
 from .parameters import RESNET50, read_parameters
 
 
@@ -35,7 +35,7 @@ def model_directory(model_file: str) -> Path:
 
 
 def complete_config(config: Any, model_file: str) -> Any:
-    """Declare the tensors that the card image's kernel has, with the label file for the classification extension.
+    """Declare the tensors that the xclbin's kernel has, with the label file for the classification extension.
 
     Raises:
         BadParameter: the configuration declares an output that this kernel does not have.
@@ -43,7 +43,7 @@ def complete_config(config: Any, model_file: str) -> Any:
     """
     directory = model_directory(model_file)
     values = read_parameters(RESNET50, config.as_dict(), directory)
-    image = read_card_image(values["xclbin"])
+    image = read_xclbin(values["xclbin"])
     check_uuid(image, values["xclbin_uuid"])
     config.add_input({"name": PIXELS.name, "data_type": PIXELS.triton_type, "dims": list(PIXELS.dims)})
     outputs = (LOGITS, TOP5, PROVENANCE) if image.kernel == "logits" else (TOP5, PROVENANCE)

@@ -114,7 +114,7 @@ class KernelModel:
     def _job(self, request: Any, waits: bool) -> Job:
         wanted = request.requested_output_names()
         if LOGITS.name in wanted and not self._computes_logits:
-            raise Unsupported("LOGITS were asked for, but the card image's kernel returns TOP5 only")
+            raise Unsupported("LOGITS were asked for, but the xclbin's kernel returns TOP5 only")
         pixels = pb_utils.get_input_tensor_by_name(request, PIXELS.name).as_numpy()
         timeout_us = request.timeout()
         answer = _Answer(self._unanswered, wanted, self._with_parameters)

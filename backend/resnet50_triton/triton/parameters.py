@@ -95,10 +95,10 @@ class Parameter:
 
 
 RESNET50 = (
-    Parameter("xclbin", "the card image", is_file=True),
+    Parameter("xclbin", "the xclbin", is_file=True),
     Parameter("fcweights", "the FC weights: CSV of 1000 x 2048 int8, or .npy", is_file=True),
     Parameter("card", "the cards: software:N or xrt:N, several with commas, or xrt:*", default="software:0"),
-    Parameter("xclbin_uuid", "the UUID that the card image must have; any where left out", str, ""),
+    Parameter("xclbin_uuid", "the UUID that the xclbin must have; any where left out", str, ""),
     Parameter("quorum", "the model is ready while so many cards work", whole_number(1, 1024), "1"),
     Parameter("threads", "CPU threads of a software card, 0: one per CPU", whole_number(0, 1024), "0"),
     Parameter("buffer_sets", "sets of buffers a card, filled and read in turn", whole_number(3, 64), "3"),

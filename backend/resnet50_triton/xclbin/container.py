@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, BinaryIO, NamedTuple
 
-from ..errors import BadCardImage
+from ..errors import BadXclbin
 
 MAGIC = b"xclbin2\0"
 
@@ -126,7 +126,7 @@ class Xclbin:
     sections: Sequence[Section]
 
     def find(self, *kinds: Kind) -> bytes:
-        """The first section of the first of these kinds that there is. Raises BadCardImage if there is none."""
+        """The first section of the first of these kinds that there is. Raises BadXclbin if there is none."""
         for kind in kinds:
             for section in self.sections:
                 if section.kind == kind:
@@ -134,7 +134,7 @@ class Xclbin:
                     return self.file.read(section.size_bytes)
         wanted = " or ".join(kind.name for kind in kinds)
         found = ", ".join(_kind_name(section.kind) for section in self.sections) or "none"
-        raise BadCardImage(f"{self.name}: section {wanted} is missing (sections found: {found})")
+        raise BadXclbin(f"{self.name}: section {wanted} is missing (sections found: {found})")
 
 
 def open_xclbin(file: BinaryIO, name: str) -> Xclbin:
@@ -145,28 +145,26 @@ def open_xclbin(file: BinaryIO, name: str) -> Xclbin:
         name: what messages call it.
 
     Raises:
-        BadCardImage: not an xclbin, truncated, or a section out of bounds.
+        BadXclbin: not an xclbin, truncated, or a section out of bounds.
     """
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     headers = file.read(_HEADERS_SIZE)
     magic = headers[: len(MAGIC)]
     if magic != MAGIC:
-        raise BadCardImage(f"{name}: not an xclbin: it starts with {magic!r}, expected {MAGIC!r}")
+        raise BadXclbin(f"{name}: not an xclbin: it starts with {magic!r}, expected {MAGIC!r}")
     if len(headers) < _HEADERS_SIZE:
-        raise BadCardImage(f"{name}: truncated: {size_bytes} bytes, the headers alone take {_HEADERS_SIZE}")
+        raise BadXclbin(f"{name}: truncated: {size_bytes} bytes, the headers alone take {_HEADERS_SIZE}")
     length, _, _, _, _, _, mode, _, _, platform, uuid, _, count = _AXLF_HEADER.unpack_from(headers, _AXLF.size)
     if size_bytes < length:
-        raise BadCardImage(f"{name}: truncated: {size_bytes} bytes, its header says {length}; copy it again")
+        raise BadXclbin(f"{name}: truncated: {size_bytes} bytes, its header says {length}; copy it again")
     table_size = count * _SECTION_HEADER.size
     if _HEADERS_SIZE + table_size > size_bytes:
-        raise BadCardImage(
-            f"{name}: truncated: {size_bytes} bytes cannot hold the {count} sections its header announces"
-        )
+        raise BadXclbin(f"{name}: truncated: {size_bytes} bytes cannot hold the {count} sections its header announces")
     sections = []
     for kind, _, offset, section_size in _SECTION_HEADER.iter_unpack(file.read(table_size)):
         if offset + section_size > size_bytes:
-            raise BadCardImage(
+            raise BadXclbin(
                 f"{name}: section {_kind_name(kind)} is out of bounds: bytes {offset}..{offset + section_size} "
                 f"of a file of {size_bytes}"
             )
@@ -209,7 +207,7 @@ def pack_memories(memories: Sequence[Memory]) -> bytes:
 
 
 def unpack_memories(data: bytes, name: str) -> list[Memory]:
-    """Read section MEM_TOPOLOGY or GROUP_TOPOLOGY. Raises BadCardImage."""
+    """Read section MEM_TOPOLOGY or GROUP_TOPOLOGY. Raises BadXclbin."""
     entries = _entries(_COUNT, _MEM_DATA, data, f"{name}: section MEM_TOPOLOGY")
     return [Memory(_text(tag), kind, bool(used), base, 1024 * size) for kind, used, size, base, tag in entries]
 
@@ -220,7 +218,7 @@ def pack_connections(connections: Sequence[Connection]) -> bytes:
 
 
 def unpack_connections(data: bytes, name: str) -> list[Connection]:
-    """Read section CONNECTIVITY or GROUP_CONNECTIVITY. Raises BadCardImage."""
+    """Read section CONNECTIVITY or GROUP_CONNECTIVITY. Raises BadXclbin."""
     entries = _entries(_CONNECTION_COUNT, _CONNECTION, data, f"{name}: section CONNECTIVITY")
     return [Connection(*entry) for entry in entries]
 
@@ -232,7 +230,7 @@ def pack_ips(ips: Sequence[Ip]) -> bytes:
 
 
 def unpack_ips(data: bytes, name: str) -> list[Ip]:
-    """Read section IP_LAYOUT. Raises BadCardImage."""
+    """Read section IP_LAYOUT. Raises BadXclbin."""
     entries = _entries(_COUNT, _IP_DATA, data, f"{name}: section IP_LAYOUT")
     return [Ip(_text(ip), kind, base) for kind, _, base, ip in entries]
 
@@ -245,11 +243,11 @@ def pack_clocks(clocks: Sequence[Clock]) -> bytes:
 
 def _entries(count: struct.Struct, entry: struct.Struct, data: bytes, where: str) -> list[tuple[Any, ...]]:
     if len(data) < count.size:
-        raise BadCardImage(f"{where} has {len(data)} bytes, too few for its count")
+        raise BadXclbin(f"{where} has {len(data)} bytes, too few for its count")
     (announced,) = count.unpack_from(data)
     held = (len(data) - count.size) // entry.size
     if not 0 <= announced <= held:
-        raise BadCardImage(f"{where} announces {announced} entries and has room for {held}")
+        raise BadXclbin(f"{where} announces {announced} entries and has room for {held}")
     end = count.size + announced * entry.size
     return list(entry.iter_unpack(data[count.size : end]))
 

@@ -1,6 +1,6 @@
-"""Card images: what an xclbin says about the resnet50 kernel, and making the images that software cards load.
+"""Xclbins: what an xclbin says about the resnet50 kernel, and making the images that software cards load.
 
-A software card image is an xclbin like that of a real card, for the same platform and with the same kernel signature,
+A software xclbin is an xclbin like that of a real card, for the same platform and with the same kernel signature,
 so that PYNQ reads it as it reads any other. Three things differ:
 
 - BITSTREAM holds the network's parameters (`Network.to_bytes()`) instead of an FPGA configuration;
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from xml.etree import ElementTree
 
-from ..errors import BadCardImage
+from ..errors import BadXclbin
 from ..files import write_atomically
 from ..network.parameters import Network
 from . import u250
@@ -61,7 +61,7 @@ _ZIP_MAGIC = b"PK\x03\x04"  # a net.npz is a zip archive; no FPGA configuration 
 
 
 @dataclass(frozen=True)
-class CardImage:
+class KernelInfo:
     """What an xclbin with the resnet50 kernel says about itself."""
 
     path: Path
@@ -78,41 +78,41 @@ class CardImage:
         """The network's parameters, still compressed: the argument of `Network.from_bytes`.
 
         Raises:
-            BadCardImage: the image is for hardware, or its BITSTREAM section holds no network.
+            BadXclbin: the image is for hardware, or its BITSTREAM section holds no network.
         """
         if self.target != _SOFTWARE:
-            raise BadCardImage(
+            raise BadXclbin(
                 f"{self.path}: no network in BITSTREAM: this image is for target {self.target}, a software card needs "
-                "one made by 'resnet50-pynq build-image'"
+                "one made by 'resnet50-pynq build-xclbin'"
             )
         if not self._bitstream.startswith(_ZIP_MAGIC):
-            raise BadCardImage(
+            raise BadXclbin(
                 f"{self.path}: no network in BITSTREAM: it has {len(self._bitstream)} bytes and starts with "
                 f"{self._bitstream[:4]!r}, expected {_ZIP_MAGIC!r}; "
-                "make the image again with 'resnet50-pynq build-image'"
+                "make the image again with 'resnet50-pynq build-xclbin'"
             )
         return self._bitstream
 
 
-def read_card_image(path: str | Path) -> CardImage:
+def read_xclbin(path: str | Path) -> KernelInfo:
     """Read what an xclbin says about its kernel; the network is not decompressed.
 
     Args:
         path: an xclbin, for hardware or for software cards.
 
     Raises:
-        BadCardImage: the file cannot be read, is not a sound xclbin, or has no resnet50 kernel of the known layout.
+        BadXclbin: the file cannot be read, is not a sound xclbin, or has no resnet50 kernel of the known layout.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
             return _read(path, file)
     except OSError as error:
-        raise BadCardImage(f"cannot read card image {path}: {error.strerror or error}") from error
+        raise BadXclbin(f"cannot read xclbin {path}: {error.strerror or error}") from error
 
 
 def build_card_image(network: Network, kernel: KernelVariant = "logits") -> bytes:
-    """The bytes of a software card image; equal networks give equal bytes.
+    """The bytes of a software xclbin; equal networks give equal bytes.
 
     Args:
         network: the parameters that a card programmed with the image computes with.
@@ -130,8 +130,8 @@ def build_card_image(network: Network, kernel: KernelVariant = "logits") -> byte
     return build_xclbin(sections, u250.PLATFORM, Mode.SW_EMU, u250.FEATURE_ROM_TIME)
 
 
-def write_card_image(path: str | Path, network: Network, kernel: KernelVariant = "logits") -> None:
-    """Write a software card image in one step: a reader sees the old file or the new one.
+def write_xclbin(path: str | Path, network: Network, kernel: KernelVariant = "logits") -> None:
+    """Write a software xclbin in one step: a reader sees the old file or the new one.
 
     Args:
         path: the file to write or replace.
@@ -144,7 +144,7 @@ def write_card_image(path: str | Path, network: Network, kernel: KernelVariant =
     write_atomically(path, build_card_image(network, kernel))
 
 
-def _read(path: Path, file: BinaryIO) -> CardImage:
+def _read(path: Path, file: BinaryIO) -> KernelInfo:
     xclbin = open_xclbin(file, str(path))
     metadata = _parse_metadata(xclbin)
     software, element = _find_kernel(metadata, path)
@@ -152,9 +152,9 @@ def _read(path: Path, file: BinaryIO) -> CardImage:
     instance = element.find("instance")
     kernel_name = "" if instance is None else instance.get("name", "")
     if not kernel_name:
-        raise BadCardImage(f"{path}: kernel {KERNEL} has no instance in EMBEDDED_METADATA")
+        raise BadXclbin(f"{path}: kernel {KERNEL} has no instance in EMBEDDED_METADATA")
     memories = unpack_memories(xclbin.find(Kind.MEM_TOPOLOGY, Kind.GROUP_TOPOLOGY), xclbin.name)
-    return CardImage(
+    return KernelInfo(
         path=path,
         uuid=xclbin.uuid,
         platform=xclbin.platform,
@@ -173,7 +173,7 @@ def _parse_metadata(xclbin: Xclbin) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(data.decode())  # PYNQ decodes it so, whatever encoding it declares
     except (ElementTree.ParseError, ValueError) as error:
-        raise BadCardImage(f"{xclbin.name}: section EMBEDDED_METADATA is not XML ({error})") from error
+        raise BadXclbin(f"{xclbin.name}: section EMBEDDED_METADATA is not XML ({error})") from error
 
 
 def _find_kernel(metadata: ElementTree.Element, path: Path) -> tuple[bool, ElementTree.Element]:
@@ -184,7 +184,7 @@ def _find_kernel(metadata: ElementTree.Element, path: Path) -> tuple[bool, Eleme
             if kernel.get("name") == KERNEL:
                 return core.get("target") == _SOFTWARE, kernel
             names.append(kernel.get("name", "(no name)"))
-    raise BadCardImage(f"{path}: no kernel named {KERNEL} (kernels found: {', '.join(names) or 'none'})")
+    raise BadXclbin(f"{path}: no kernel named {KERNEL} (kernels found: {', '.join(names) or 'none'})")
 
 
 def _variant(kernel: ElementTree.Element, path: Path) -> KernelVariant:
@@ -195,13 +195,13 @@ def _variant(kernel: ElementTree.Element, path: Path) -> KernelVariant:
             for arg in kernel.findall("arg")
         )
     except ValueError as error:
-        raise BadCardImage(
+        raise BadXclbin(
             f"{path}: an argument of kernel {KERNEL} has an id or offset that is no number ({error})"
         ) from error
     found = tuple((name, offset) for _, name, offset in arguments)
     ids = [number for number, _, _ in arguments]
     if found != ARGUMENTS or ids != list(range(len(ARGUMENTS))):
-        raise BadCardImage(
+        raise BadXclbin(
             f"{path}: kernel {KERNEL} has the arguments {_layout(found)} with ids {ids}, expected {_layout(ARGUMENTS)} "
             f"with ids {list(range(len(ARGUMENTS)))}"
         )
@@ -210,7 +210,7 @@ def _variant(kernel: ElementTree.Element, path: Path) -> KernelVariant:
         if out_type.replace(" ", "") == known:
             return variant
     known_types = " or ".join(f"'{known}' ({variant})" for variant, known in OUT_TYPES.items())
-    raise BadCardImage(f"{path}: argument out of kernel {KERNEL} has type '{out_type}', expected {known_types}")
+    raise BadXclbin(f"{path}: argument out of kernel {KERNEL} has type '{out_type}', expected {known_types}")
 
 
 def _layout(arguments: Sequence[tuple[str, int]]) -> str:
@@ -219,7 +219,7 @@ def _layout(arguments: Sequence[tuple[str, int]]) -> str:
 
 def _target(xclbin: Xclbin) -> str:
     if xclbin.mode not in _TARGETS:
-        raise BadCardImage(f"{xclbin.name}: header mode is {xclbin.mode}, expected {min(_TARGETS)}..{max(_TARGETS)}")
+        raise BadXclbin(f"{xclbin.name}: header mode is {xclbin.mode}, expected {min(_TARGETS)}..{max(_TARGETS)}")
     return _TARGETS[Mode(xclbin.mode)]
 
 
@@ -229,17 +229,15 @@ def _banks(xclbin: Xclbin, kernel_name: str, memories: Sequence[Memory]) -> Mapp
     index = next((i for i, ip in enumerate(ips) if ip.type == IP_KERNEL and ip.name == full_name), None)
     if index is None:
         found = ", ".join(ip.name for ip in ips) or "none"
-        raise BadCardImage(f"{xclbin.name}: {full_name} is not in section IP_LAYOUT (found: {found})")
+        raise BadXclbin(f"{xclbin.name}: {full_name} is not in section IP_LAYOUT (found: {found})")
     banks = {}
     for connection in unpack_connections(xclbin.find(Kind.CONNECTIVITY, Kind.GROUP_CONNECTIVITY), xclbin.name):
         if connection.ip != index or not 0 <= connection.argument < len(ARGUMENTS):
             continue
         if not 0 <= connection.memory < len(memories):
-            raise BadCardImage(
-                f"{xclbin.name}: section CONNECTIVITY names memory {connection.memory} of {len(memories)}"
-            )
+            raise BadXclbin(f"{xclbin.name}: section CONNECTIVITY names memory {connection.memory} of {len(memories)}")
         banks[ARGUMENTS[connection.argument][0]] = memories[connection.memory]  # the last one counts, as in PYNQ
     missing = [name for name, _ in ARGUMENTS[:3] if name not in banks]
     if missing:
-        raise BadCardImage(f"{xclbin.name}: section CONNECTIVITY connects no memory to argument {', '.join(missing)}")
+        raise BadXclbin(f"{xclbin.name}: section CONNECTIVITY connects no memory to argument {', '.join(missing)}")
     return banks

@@ -70,24 +70,24 @@ def _vendor(node: Path) -> str:
 
 
 def card(wanted: Wanted) -> Iterator[Finding]:
-    """Whether there is such a card, and a card image that fits it and its shell."""
+    """Whether there is such a card, and an xclbin that fits it and its shell."""
     from ...cards import open_card
     from ...cards.xrt import check_image
     from ...errors import Resnet50Error
-    from ...xclbin.kernel_info import read_card_image
+    from ...xclbin.kernel_info import read_xclbin
     from ..default_card import choose_card
 
     image, name = None, wanted.card
     if wanted.xclbin is None:
-        yield Finding("card image", NOTE, "none named; --xclbin checks one")
+        yield Finding("xclbin", NOTE, "none named; --xclbin checks one")
     else:
         try:
-            image = read_card_image(wanted.xclbin)
+            image = read_xclbin(wanted.xclbin)
         except Resnet50Error as error:
-            yield Finding.of_error("card image", error, "name an xclbin with the resnet50 kernel")
+            yield Finding.of_error("xclbin", error, "name an xclbin with the resnet50 kernel")
         else:
             about = f"{image.kernel} kernel for {image.platform}, target {image.target}, UUID {image.uuid}"
-            yield Finding("card image", OK, f"{image.path}: {about}")
+            yield Finding("xclbin", OK, f"{image.path}: {about}")
             name = choose_card(image, wanted.card)
     device = open_card(name or "software:0")
     yield Finding("card", OK, f"{name or 'software:0'}: {device.name}")
