@@ -44,7 +44,7 @@ STEP_S = 2
 UNITS = {"s": ("ms", 1e3), "watt": ("W", 1.0), "percentunit": ("%", 100.0), "short": ("", 1.0)}
 PARAMETERS = {
     "timing": {"card": "timing:0"},
-    "software": {"kernel_timeout_s": "2", "canary_interval_s": "5", "shadow_percent": "20"},
+    "software": {"kernel_timeout_s": "2", "selftest_interval_s": "5", "cross_check_percent": "20"},
 }
 IN_FLIGHT = {"timing": (1, 4, 16, 32), "software": (4,)}  # requests of one image; each for an equal part of the run
 FAULTS = (  # at which part of the run

@@ -113,7 +113,7 @@ class Tally:
     margins: dict[bool, DiskList] = field(default_factory=lambda: {True: DiskList(), False: DiskList()})
     latencies_s: DiskList = field(default_factory=DiskList)
     cards: Counter[str] = field(default_factory=Counter)  # images by the card that says it ran them
-    card_images: Counter[str] = field(default_factory=Counter)  # images by the UUID of the card's xclbin
+    xclbins: Counter[str] = field(default_factory=Counter)  # images by the UUID of the card's xclbin
     versions: set[str] = field(default_factory=set)
     _surest: list[tuple[float, int, Judged]] = field(default_factory=list)  # a heap, least sure first
 
@@ -148,7 +148,7 @@ class Tally:
         if "card" in origin:
             self.cards[str(origin["card"])] += 1
         if "xclbin_uuid" in origin:
-            self.card_images[str(origin["xclbin_uuid"])] += 1
+            self.xclbins[str(origin["xclbin_uuid"])] += 1
         if "version" in origin:
             self.versions.add(str(origin["version"]))
 

@@ -128,8 +128,8 @@ class Summary:
         tally = self.tally
         if self.server.computes_nothing:
             return "a timing card computes nothing: these figures mean nothing"
-        if len(tally.card_images) > 1:
-            return f"the answers come from {len(tally.card_images)} different xclbins"
+        if len(tally.xclbins) > 1:
+            return f"the answers come from {len(tally.xclbins)} different xclbins"
         if tally.scored == 0:
             return "no labelled image was answered"
         if self.not_reached:
@@ -156,7 +156,7 @@ class Summary:
             ("server", f"{self.server.server} at {self.server.url}"),
             ("model", self.server.model),
             ("cards", ", ".join(tally.cards or self.server.cards)),
-            ("xclbin", ", ".join(tally.card_images)),
+            ("xclbin", ", ".join(tally.xclbins)),
             ("versions", ", ".join([*(f"resnet50-pynq {v}" for v in sorted(tally.versions)), f"client {__version__}"])),
         ]
         return [(name, value) for name, value in rows if value]
@@ -183,7 +183,7 @@ class Summary:
             "window": self.window,
             "resumed": self.resumed,
             "cards": dict(self.tally.cards),
-            "card_images": dict(self.tally.card_images),
+            "xclbins": dict(self.tally.xclbins),
             "versions": sorted(self.tally.versions),
             "client_version": __version__,
             "worst_classes": [
@@ -218,8 +218,8 @@ class Summary:
         cards = ", ".join(tally.cards or self.server.cards)
         server = f"{self.server.server} at {self.server.url}, model {self.server.model}"
         console.print(Text(f"{'server':<9} {server}" + (f", card {cards}" if cards else "")))
-        if tally.card_images:
-            console.print(Text(f"{'image':<9} {', '.join(tally.card_images)}"))
+        if tally.xclbins:
+            console.print(Text(f"{'image':<9} {', '.join(tally.xclbins)}"))
         self._show_profile(console)
 
     def _show_worst(self, console: Console) -> None:

@@ -110,8 +110,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (
                 _changes("resnet50_timeouts_total", "{{card}} deadline missed"),
                 _changes("resnet50_recoveries_total", "{{card}} came back"),
-                _changes("resnet50_canary_mismatches_total", "{{card}} known picture wrong"),
-                _changes("resnet50_shadow_mismatches_total", "{{card}} live batch wrong"),
+                _changes("resnet50_selftest_mismatches_total", "{{card}} known picture wrong"),
+                _changes("resnet50_cross_check_mismatches_total", "{{card}} live batch wrong"),
             ),
             "Wrong results page.",
         ),

@@ -55,11 +55,11 @@ CASES = (
     Case("a hang, then programming refused twice (EBUSY)", ({"fault": "hang"}, {"fault": "program", "count": 2})),
     Case("a failed copy, then no memory for the buffers", ({"fault": "sync_from_device"}, {"fault": "allocate"})),
     Case("a hang, and another in the recovery", ({"fault": "hang", "count": 2},)),
-    Case("wrong results, every batch checked in software", ({"fault": "wrong"},), {"shadow_percent": "100"}),
+    Case("wrong results, every batch checked in software", ({"fault": "wrong"},), {"cross_check_percent": "100"}),
     Case(
         "wrong results for good, known picture every 0.5 s",
         ({"fault": "wrong", "count": 1000},),
-        {"canary_interval_s": "0.5", "recovery_attempts": "2"},
+        {"selftest_interval_s": "0.5", "recovery_attempts": "2"},
         wrong_allowed=True,
     ),
     Case(

@@ -65,7 +65,7 @@ def main() -> int:
             options.sample / "card.xclbin",
             options.sample / "fcweights.csv",
             parameters={
-                "resnet50": {"kernel_timeout_s": "2", "shadow_percent": "100", "recovery_attempts": "10"},
+                "resnet50": {"kernel_timeout_s": "2", "cross_check_percent": "100", "recovery_attempts": "10"},
             },
         )
         with Server(repository, options=["--model-control-mode=explicit", "--load-model=resnet50"]) as server:

@@ -71,12 +71,12 @@ def test_a_result_that_cannot_be_read_is_an_error(serve: Serve, faults: Faults, 
 
 
 def test_the_known_picture_is_run_between_them(serve: Serve, answers: Answers) -> None:
-    service = serve(canary_interval_s="0.05")
+    service = serve(selftest_interval_s="0.05")
     for _ in range(30):
         send_to_idle_card(answers, service, 1)
     answers.wait()
     assert answers.right == 30
-    assert service.meter.value("resnet50_canary_checks_total", card="software:90") >= 1
+    assert service.meter.value("resnet50_selftest_runs_total", card="software:90") >= 1
 
 
 def test_closing_waits_for_it(serve: Serve, faults: Faults, answers: Answers) -> None:

@@ -131,29 +131,31 @@ def test_no_card_at_load_is_an_error(serve: Serve, faults: Faults) -> None:
 
 
 def test_silent_corruption_is_found_by_the_known_picture(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(canary_interval_s="0.2")
+    service = serve(selftest_interval_s="0.2")
     faults({"fault": "wrong", "count": 1})
-    wait_for(lambda: service.meter.value("resnet50_canary_mismatches_total", card="software:90") == 1)
+    wait_for(lambda: service.meter.value("resnet50_selftest_mismatches_total", card="software:90") == 1)
     works_again(service, answers)
 
 
 def test_the_known_picture_is_run_under_load_too(serve: Serve, answers: Answers) -> None:
-    service = serve(canary_interval_s="0.05")
+    service = serve(selftest_interval_s="0.05")
     for _ in range(30):
         answers.send(service, 1)
     answers.wait()
     assert answers.right == 30
-    assert service.meter.value("resnet50_canary_checks_total", card="software:90") >= 1
+    assert service.meter.value("resnet50_selftest_runs_total", card="software:90") >= 1
 
 
-def test_the_shadow_keeps_wrong_results_from_being_answered(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(shadow_percent="100")
+def test_the_cross_check_keeps_wrong_results_from_being_answered(
+    serve: Serve, faults: Faults, answers: Answers
+) -> None:
+    service = serve(cross_check_percent="100")
     faults({"fault": "wrong"})
     answers.send(service, 4)
     answers.wait()
     assert answers.right == 0
     assert isinstance(answers.errors[0], WrongResult)
-    assert service.meter.value("resnet50_shadow_mismatches_total", card="software:90") == 1
+    assert service.meter.value("resnet50_cross_check_mismatches_total", card="software:90") == 1
     works_again(service, answers)
 
 

@@ -193,7 +193,7 @@ def test_metrics_are_told(serve: Serve, answers: Answers) -> None:
     assert samples["resnet50_total_seconds_count", (card,)] == 2
     assert 0 < samples["resnet50_kernel_seconds_sum", (card,)] < 30
     assert samples["resnet50_card_state", (card, ("state", "ready"))] == 1
-    assert samples["resnet50_shadow_mismatches_total", (card,)] == 0  # there before anything is wrong
+    assert samples["resnet50_cross_check_mismatches_total", (card,)] == 0  # there before anything is wrong
     assert samples["resnet50_refused_total", (("code", "UNAVAILABLE"),)] == 0
     wait_for(lambda: 5 < service.meter.value("resnet50_power_watts", card="software:90") < 225, 5)
     assert service.meter.value("resnet50_energy_joules_total", card="software:90") > 0

@@ -34,7 +34,7 @@ def main() -> None:
         "card": "xrt:0",
         "kernel_timeout_s": timeout_s,
         "network": os.environ["RESNET50_XRT_NETWORK"],
-        "shadow_percent": "100",
+        "cross_check_percent": "100",
     }
     xclbin = Path(os.environ["RESNET50_XRT_XCLBIN"])
     repository = make_repository(

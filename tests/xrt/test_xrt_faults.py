@@ -63,7 +63,7 @@ def test_slower_within_the_deadline_is_right(bench: Bench) -> None:
 
 
 def test_wrong_results_come_through(bench: Bench) -> None:
-    """One start alone cannot tell: that takes a canary image or a shadow check."""
+    """One start alone cannot tell: that takes a selftest image or a cross_check check."""
     outcome, steps = misbehave(bench, "fault_program.py", "wrong")
     assert outcome.code == 0, outcome
     assert [steps[name][0] for name in ("during", "at once", "after")] == ["wrong", "wrong", "right"]

@@ -3,7 +3,7 @@
 requests.py ──jobs──► pool.py ──filled buffers──► worker.py (one thread a card) ──answers──► requests.py
  │ alone.py  is one client waited for?             │ lease.py     who may use the card now
                                                    │ ahead.py     when is a batch queued?
-                                                   │ canary.py    is the card right?
+                                                   │ selftest.py    is the card right?
                                                    │ curve.py     how long may a start take?
                                                    └ meter.py     what is told on /metrics
 """

@@ -43,7 +43,7 @@ class Batch:
     read_s: float = 0.0  # the results are in the host's memory
     epoch_s: float = 0.0  # time.time() at the zero of that clock
     kernel_s: float = 0.0  # on the card, without waiting for the start before
-    is_canary: bool = False
+    is_selftest: bool = False
     is_attended: bool = False  # who brought it waits for it, instead of the card's thread
     start: Start = field(init=False)  # once it is on the card
 

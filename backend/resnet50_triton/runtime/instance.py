@@ -21,7 +21,7 @@ from .exporter import Publisher, Sink
 from .lease import Lease, User, runtime_directory, server_directory
 from .metrics import Meter
 from .scheduler import CardPool
-from .selftest import Canary, Shadow, oracle_of
+from .selftest import CrossCheck, SelfTest, reference_model
 from .worker import CardWorker, Settings
 
 
@@ -73,19 +73,19 @@ class Service:
         weights = load_fc_weights(p["fcweights"])
         network = Network.load(p["network"]) if p["network"] else None
         computes = not any(card.startswith("timing:") for card in self.cards)
-        oracle = oracle_of(self.image, network, weights, p["threads"]) if computes else None
-        if p["shadow_percent"] and oracle is None:
+        reference = reference_model(self.image, network, weights, p["threads"]) if computes else None
+        if p["cross_check_percent"] and reference is None:
             raise BadParameter(
-                f"shadow_percent is {p['shadow_percent']:g}, but the network of {self.image.path} is not known: name "
+                f"cross_check_percent is {p['cross_check_percent']:g}, but the network of {self.image.path} is not known: name "
                 "its net.npz by the parameter 'network'"
             )
-        canary, shadow = Canary(oracle), Shadow(oracle, p["shadow_percent"])
+        selftest, cross_check = SelfTest(reference), CrossCheck(reference, p["cross_check_percent"])
         settings = Settings(
             buffer_sets=p["buffer_sets"],
             buffer_images=p["buffer_images"] or max_batch,
             kernel_timeout_s=p["kernel_timeout_s"],
             recovery_attempts=p["recovery_attempts"],
-            canary_interval_s=p["canary_interval_s"],
+            selftest_interval_s=p["selftest_interval_s"],
             threads=p["threads"],
         )
         changed = threading.Condition()
@@ -94,7 +94,9 @@ class Service:
         failures: list[Exception | None] = []
         for card in self.cards:
             lease = Lease(runtime_directory(card, place.server), card, user)
-            worker = CardWorker(card, self._xclbin, weights, settings, canary, shadow, lease, self.meter, changed)
+            worker = CardWorker(
+                card, self._xclbin, weights, settings, selftest, cross_check, lease, self.meter, changed
+            )
             stack.callback(worker.close)
             workers.append(worker)
             try:

@@ -18,7 +18,7 @@ from .kernel import Kernel
 _SEED = 7
 
 
-def canary_pixels() -> NDArray[np.uint8]:
+def selftest_pixels() -> NDArray[np.uint8]:
     """The known picture: uint8 (1, 224, 224, 3), smooth on the left, noise on the right; the same everywhere."""
     rng = np.random.Generator(np.random.PCG64(_SEED))
     picture = rng.integers(0, 256, PIXELS_SHAPE, np.uint8)
@@ -28,7 +28,7 @@ def canary_pixels() -> NDArray[np.uint8]:
     return picture[None]
 
 
-class Oracle:
+class ReferenceModel:
     """The software engine, knowing what a card must answer."""
 
     def __init__(self, network: Network, weights: NDArray[np.int8], image: KernelInfo, threads: int) -> None:
@@ -42,17 +42,17 @@ class Oracle:
         return top5(logits) if self._ranks else logits
 
 
-class Canary:
+class SelfTest:
     """The known picture with its known results.
 
     Args:
-        oracle: computes the results; None where the card's network is not known here (an FPGA's bitstream does not
+        reference: computes the results; None where the card's network is not known here (an FPGA's bitstream does not
             tell it): then the first results are taken for right if a second run gives them again.
     """
 
-    def __init__(self, oracle: Oracle | None) -> None:
-        self.pixels = canary_pixels()
-        self._expected = None if oracle is None else oracle.results(self.pixels)
+    def __init__(self, reference: ReferenceModel | None) -> None:
+        self.pixels = selftest_pixels()
+        self._expected = None if reference is None else reference.results(self.pixels)
 
     def run(self, kernel: Kernel, timeout_s: float | None) -> None:
         """Run the picture on a card that does nothing else.
@@ -74,16 +74,16 @@ class Canary:
         _compare(f"card '{card}': the known picture", results, self._expected)
 
 
-class Shadow:
+class CrossCheck:
     """Computes a share of the live batches once more, before they are answered.
 
     Args:
-        oracle: what computes.
+        reference: what computes.
         percent: of the batches, 0 to 100.
     """
 
-    def __init__(self, oracle: Oracle | None, percent: float) -> None:
-        self._oracle = oracle
+    def __init__(self, reference: ReferenceModel | None, percent: float) -> None:
+        self._reference = reference
         self._share = percent / 100
         self._due = 0.0
 
@@ -97,17 +97,19 @@ class Shadow:
 
     def check(self, card: str, pixels: NDArray[np.uint8], results: NDArray[Any]) -> None:
         """Compute again. Raises WrongResult."""
-        if self._oracle is not None:
-            _compare(f"card '{card}': a batch of {len(pixels)}", results, self._oracle.results(pixels))
+        if self._reference is not None:
+            _compare(f"card '{card}': a batch of {len(pixels)}", results, self._reference.results(pixels))
 
 
-def oracle_of(image: KernelInfo, network: Network | None, weights: NDArray[np.int8], threads: int) -> Oracle | None:
+def reference_model(
+    image: KernelInfo, network: Network | None, weights: NDArray[np.int8], threads: int
+) -> ReferenceModel | None:
     """What knows an xclbin's answers: `network`, or the network in a software image; None where neither is there."""
     if network is None:
         if image.target != "software":
             return None
         network = Network.from_bytes(image.network_bytes())
-    return Oracle(network, weights, image, threads)
+    return ReferenceModel(network, weights, image, threads)
 
 
 def _compare(what: str, found: NDArray[Any], expected: NDArray[Any]) -> None:

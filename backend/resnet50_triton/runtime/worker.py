@@ -33,7 +33,7 @@ from .kernel import BufferSet, Kernel
 from .latency import Curve, measure_curve
 from .lease import HAND_OVER_S, Lease
 from .metrics import Answered, Meter
-from .selftest import Canary, Shadow
+from .selftest import CrossCheck, SelfTest
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Settings:
     buffer_images: int = 128
     kernel_timeout_s: float | None = None  # None: from the measured curve
     recovery_attempts: int = 5
-    canary_interval_s: float | None = 60.0
+    selftest_interval_s: float | None = 60.0
     threads: int | None = None
 
 
@@ -78,8 +78,8 @@ class CardWorker:
         xclbin: the xclbin.
         weights: int8 (1000, 2048).
         settings: how to run it.
-        canary: the known picture.
-        shadow: which batches are computed once more.
+        selftest: the known picture.
+        cross_check: which batches are computed once more.
         lease: our share in the card.
         meter: where it counts.
         changed: notified whenever the state or the free buffers change; guards them.
@@ -91,8 +91,8 @@ class CardWorker:
         xclbin: Path,
         weights: NDArray[np.int8],
         settings: Settings,
-        canary: Canary,
-        shadow: Shadow,
+        selftest: SelfTest,
+        cross_check: CrossCheck,
         lease: Lease,
         meter: Meter,
         changed: threading.Condition,
@@ -106,14 +106,20 @@ class CardWorker:
         self.kernel: Kernel | None = None
         self.curve: Curve | None = None
         self._xclbin, self._weights, self._settings = xclbin, weights, settings
-        self._canary, self._shadow, self._lease, self._meter, self.changed = canary, shadow, lease, meter, changed
+        self._selftest, self._cross_check, self._lease, self._meter, self.changed = (
+            selftest,
+            cross_check,
+            lease,
+            meter,
+            changed,
+        )
         self._filled: deque[Batch] = deque()
         self._running: deque[Batch] = deque()
         self._uncounted: deque[Answered] = deque()  # see `_count`
         self._reported: Exception | None = None  # what the pool met with on our card
         self._idle = False  # the thread waits for work, and `changed` is free: who holds that may start a batch
         self._attended = False  # who brought a batch waits for it in `attend`; the thread keeps off meanwhile
-        self._last_done_s = self._last_canary_s = self._failed_s = 0.0
+        self._last_done_s = self._last_selftest_s = self._failed_s = 0.0
         self._closing = False
         meter.start_at_zero(card=card)
         self._thread = threading.Thread(target=self._work, name=f"worker {card}", daemon=True)
@@ -157,7 +163,7 @@ class CardWorker:
             return None  # the card has failed, its thread only has not noticed
         if self._filled and self._running and self.state is State.READY:
             last = self._filled[-1]
-            takes = last.room >= images and not last.is_canary
+            takes = last.room >= images and not last.is_selftest
             if takes and self._busy_s() > min(images + more, last.room) * _COPY_S:
                 return last
         return Batch(self.free[-1], len(self.free[-1].host_pixels)) if self.free else None
@@ -263,11 +269,11 @@ class CardWorker:
                 self._complete(batch)
         elif self._lease.held and self._lease.wanted():
             self._hand_over()
-        elif self._lease.held and self._canary_is_due() and self.free:
+        elif self._lease.held and self._selftest_is_due() and self.free:
             with self.changed:
                 buffers = self.free.pop() if self.free else None
             if buffers is not None:
-                self._queue_canary(buffers)
+                self._queue_selftest(buffers)
         else:
             with self.changed:
                 self._idle = self._lease.held
@@ -352,19 +358,19 @@ class CardWorker:
 
     def _finish(self, batch: Batch) -> None:
         results = batch.read()
-        if batch.is_canary:
-            self._check_canary(results)
-        elif self._shadow.wants():
-            self._check_shadow(batch, results)
+        if batch.is_selftest:
+            self._check_selftest(results)
+        elif self._cross_check.wants():
+            self._cross_check_batch(batch, results)
         with self.changed:
-            again = self._canary_is_due() and not batch.is_canary and self.state is State.READY
+            again = self._selftest_is_due() and not batch.is_selftest and self.state is State.READY
             if not again and self.state is State.READY:
                 self.free.append(batch.buffers)
                 if not batch.is_attended:  # else who would fill it is here
                     self.changed.notify_all()
         if again:
-            self._queue_canary(batch.buffers)
-        if not batch.is_canary:
+            self._queue_selftest(batch.buffers)
+        if not batch.is_selftest:
             self._answer(batch, results)
 
     def _answer(self, batch: Batch, results: NDArray[Any]) -> None:
@@ -387,30 +393,30 @@ class CardWorker:
 
     # The known picture
 
-    def _canary_is_due(self) -> bool:
-        interval_s = self._settings.canary_interval_s
-        return interval_s is not None and time.monotonic() >= self._last_canary_s + interval_s
+    def _selftest_is_due(self) -> bool:
+        interval_s = self._settings.selftest_interval_s
+        return interval_s is not None and time.monotonic() >= self._last_selftest_s + interval_s
 
-    def _queue_canary(self, buffers: BufferSet) -> None:
-        self._last_canary_s = time.monotonic()
-        buffers.load(self._canary.pixels)
+    def _queue_selftest(self, buffers: BufferSet) -> None:
+        self._last_selftest_s = time.monotonic()
+        buffers.load(self._selftest.pixels)
         with self.changed:
-            self._filled.append(Batch(buffers, 1, images=1, is_filling=False, is_canary=True))
+            self._filled.append(Batch(buffers, 1, images=1, is_filling=False, is_selftest=True))
 
-    def _check_canary(self, results: NDArray[Any]) -> None:
-        self._meter.add("resnet50_canary_checks_total", card=self.card)
+    def _check_selftest(self, results: NDArray[Any]) -> None:
+        self._meter.add("resnet50_selftest_runs_total", card=self.card)
         try:
-            self._canary.check(self.card, results)
+            self._selftest.check(self.card, results)
         except WrongResult:
-            self._meter.add("resnet50_canary_mismatches_total", card=self.card)
+            self._meter.add("resnet50_selftest_mismatches_total", card=self.card)
             raise
 
-    def _check_shadow(self, batch: Batch, results: NDArray[Any]) -> None:
-        self._meter.add("resnet50_shadow_checks_total", card=self.card)
+    def _cross_check_batch(self, batch: Batch, results: NDArray[Any]) -> None:
+        self._meter.add("resnet50_cross_checks_total", card=self.card)
         try:
-            self._shadow.check(self.card, batch.buffers.host_pixels[: batch.images], results)
+            self._cross_check.check(self.card, batch.buffers.host_pixels[: batch.images], results)
         except WrongResult:
-            self._meter.add("resnet50_shadow_mismatches_total", card=self.card)
+            self._meter.add("resnet50_cross_check_mismatches_total", card=self.card)
             raise
 
     # Sharing the card with other processes
@@ -522,8 +528,8 @@ class CardWorker:
             threads=settings.threads,
             buffer_sets=settings.buffer_sets,
         )
-        self._canary.run(self.kernel, timeout_s)
-        self._last_canary_s = time.monotonic()
+        self._selftest.run(self.kernel, timeout_s)
+        self._last_selftest_s = time.monotonic()
         if self.curve is None:
             self.curve = measure_curve(self.kernel)
 

@@ -109,8 +109,8 @@ RESNET50 = (
     Parameter(
         "recovery_attempts", "tries to bring a failed card back before it is given up", whole_number(1, 1000), "5"
     ),
-    Parameter("canary_interval_s", "a known picture tries the card so often, or off", seconds_or("off"), "60"),
-    Parameter("shadow_percent", "batches computed once more in software, before they are answered", percent, "0"),
+    Parameter("selftest_interval_s", "a known picture tries the card so often, or off", seconds_or("off"), "60"),
+    Parameter("cross_check_percent", "batches computed once more in software, before they are answered", percent, "0"),
     Parameter("network", "net.npz of a real card's network, for what checks the card", default="", is_file=True),
 )
 

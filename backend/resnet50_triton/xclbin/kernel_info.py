@@ -111,7 +111,7 @@ def read_xclbin(path: str | Path) -> KernelInfo:
         raise BadXclbin(f"cannot read xclbin {path}: {error.strerror or error}") from error
 
 
-def build_card_image(network: Network, kernel: KernelVariant = "logits") -> bytes:
+def build_xclbin(network: Network, kernel: KernelVariant = "logits") -> bytes:
     """The bytes of a software xclbin; equal networks give equal bytes.
 
     Args:
@@ -135,13 +135,13 @@ def write_xclbin(path: str | Path, network: Network, kernel: KernelVariant = "lo
 
     Args:
         path: the file to write or replace.
-        network: as for `build_card_image`.
-        kernel: as for `build_card_image`.
+        network: as for `build_xclbin`.
+        kernel: as for `build_xclbin`.
 
     Raises:
         SetupError: the file cannot be written.
     """
-    write_atomically(path, build_card_image(network, kernel))
+    write_atomically(path, build_xclbin(network, kernel))
 
 
 def _read(path: Path, file: BinaryIO) -> KernelInfo:
