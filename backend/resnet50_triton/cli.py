@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         return command
 
-    c = add("build-xclbin", build_xclbin, "make a software xclbin (xclbin) from network parameters")
+    c = add("build-xclbin", build_xclbin, "make an xclbin for the software card from network parameters")
     c.add_argument("--network", type=Path, required=True, metavar="NET.npz", help="the network's parameters")
     c.add_argument("--kernel", choices=("logits", "top5"), default="logits", help="what it returns (default: logits)")
     c.add_argument("-o", "--output", type=Path, required=True, metavar="CARD.xclbin")

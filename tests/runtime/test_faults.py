@@ -146,9 +146,7 @@ def test_the_known_picture_is_run_under_load_too(serve: Serve, answers: Answers)
     assert service.meter.value("resnet50_selftest_runs_total", card="software:90") >= 1
 
 
-def test_the_cross_check_keeps_wrong_results_from_being_answered(
-    serve: Serve, faults: Faults, answers: Answers
-) -> None:
+def test_the_cross_check_keeps_back_wrong_results(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve(cross_check_percent="100")
     faults({"fault": "wrong"})
     answers.send(service, 4)

@@ -31,8 +31,8 @@ from resnet50_triton.xclbin.container import (
 from resnet50_triton.xclbin.kernel_info import (
     KernelInfo,
     KernelVariant,
-    build_xclbin,
     read_xclbin,
+    software_xclbin,
     write_xclbin,
 )
 
@@ -47,7 +47,7 @@ def network() -> Network:
 
 @pytest.fixture(scope="module")
 def image(network: Network) -> bytes:
-    return build_xclbin(network)
+    return software_xclbin(network)
 
 
 def sections_of(image: bytes) -> dict[Kind, bytes]:
@@ -107,10 +107,10 @@ def test_what_is_written_is_read(tmp_path: Path, network: Network, kernel: Kerne
 
 
 def test_equal_networks_give_equal_bytes(network: Network, image: bytes) -> None:
-    assert build_xclbin(network) == image
+    assert software_xclbin(network) == image
     other = Network.check({**network.arrays, "fc.bias": network["fc.bias"] + 1})
-    uuids = {open_xclbin(io.BytesIO(data), "").uuid for data in (image, build_xclbin(other))}
-    uuids.add(open_xclbin(io.BytesIO(build_xclbin(network, "top5")), "").uuid)
+    uuids = {open_xclbin(io.BytesIO(data), "").uuid for data in (image, software_xclbin(other))}
+    uuids.add(open_xclbin(io.BytesIO(software_xclbin(network, "top5")), "").uuid)
     assert len(uuids) == 3
 
 
@@ -147,7 +147,7 @@ def test_pynq_reads_the_same(tmp_path: Path, network: Network, kernel: KernelVar
 
 
 def test_a_hardware_image_of_the_published_kernel(tmp_path: Path, network: Network) -> None:
-    data = build_xclbin(network, "top5")
+    data = software_xclbin(network, "top5")
     data = rebuild(data, {Kind.BITSTREAM: b"\x00\x09\x0f\xf0" * 1000})
     card_image = read(tmp_path, replace_in_metadata(data, 'target="software"', 'target="bitstream"', Mode.FLAT))
     assert (card_image.target, card_image.kernel) == ("hw", "top5")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.xclbin.container import Kind, Mode, build_xclbin, open_xclbin
-from resnet50_triton.xclbin.kernel_info import KernelVariant, build_xclbin
+from resnet50_triton.xclbin.kernel_info import KernelVariant, software_xclbin
 from resnet50_triton.xclbin.u250 import FEATURE_ROM_TIME, PLATFORM
 
 HERE = Path(__file__).resolve().parent
@@ -39,7 +39,7 @@ def missing() -> str | None:
 def make_image(path: Path, network: Network, kernel: KernelVariant) -> Path:
     """Write an xclbin for hw_emu: what a software xclbin says, but no network in BITSTREAM."""
     software = path.with_suffix(".software")
-    software.write_bytes(build_xclbin(network, kernel))
+    software.write_bytes(software_xclbin(network, kernel))
     with software.open("rb") as file:
         xclbin = open_xclbin(file, str(software))
         sections = {Kind(section.kind): xclbin.find(Kind(section.kind)) for section in xclbin.sections}

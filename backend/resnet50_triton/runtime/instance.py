@@ -76,8 +76,8 @@ class Service:
         reference = reference_model(self.image, network, weights, p["threads"]) if computes else None
         if p["cross_check_percent"] and reference is None:
             raise BadParameter(
-                f"cross_check_percent is {p['cross_check_percent']:g}, but the network of {self.image.path} is not known: name "
-                "its net.npz by the parameter 'network'"
+                f"cross_check_percent is {p['cross_check_percent']:g}, but the network of {self.image.path} is not known: "
+                "name its net.npz by the parameter 'network'"
             )
         selftest, cross_check = SelfTest(reference), CrossCheck(reference, p["cross_check_percent"])
         settings = Settings(

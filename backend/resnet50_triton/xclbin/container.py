@@ -1,7 +1,7 @@
 """The xclbin2 (axlf) container: a header, a table of sections, the sections. Little-endian, as x86 lays it out.
 
 Layouts and field names are those of XRT's `xclbin.h` (src/runtime_src/core/include); the numbers in `struct` strings
-are its fields in order, `x` its padding. This file knows bytes only; kernel_info.py knows what they mean to this kernel.
+are its fields in order, `x` its padding. This file knows bytes only, kernel_info.py their meaning.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Xclbins: what an xclbin says about the resnet50 kernel, and making the images that software cards load.
+"""What an xclbin says about the resnet50 kernel, and making the xclbins that software cards load.
 
 A software xclbin is an xclbin like that of a real card, for the same platform and with the same kernel signature,
 so that PYNQ reads it as it reads any other. Three things differ:
@@ -78,18 +78,18 @@ class KernelInfo:
         """The network's parameters, still compressed: the argument of `Network.from_bytes`.
 
         Raises:
-            BadXclbin: the image is for hardware, or its BITSTREAM section holds no network.
+            BadXclbin: the xclbin is for hardware, or its BITSTREAM section holds no network.
         """
         if self.target != _SOFTWARE:
             raise BadXclbin(
-                f"{self.path}: no network in BITSTREAM: this image is for target {self.target}, a software card needs "
+                f"{self.path}: no network in BITSTREAM: this xclbin is for target {self.target}, a software card needs "
                 "one made by 'resnet50-pynq build-xclbin'"
             )
         if not self._bitstream.startswith(_ZIP_MAGIC):
             raise BadXclbin(
                 f"{self.path}: no network in BITSTREAM: it has {len(self._bitstream)} bytes and starts with "
                 f"{self._bitstream[:4]!r}, expected {_ZIP_MAGIC!r}; "
-                "make the image again with 'resnet50-pynq build-xclbin'"
+                "make the xclbin again with 'resnet50-pynq build-xclbin'"
             )
         return self._bitstream
 
@@ -111,11 +111,11 @@ def read_xclbin(path: str | Path) -> KernelInfo:
         raise BadXclbin(f"cannot read xclbin {path}: {error.strerror or error}") from error
 
 
-def build_xclbin(network: Network, kernel: KernelVariant = "logits") -> bytes:
+def software_xclbin(network: Network, kernel: KernelVariant = "logits") -> bytes:
     """The bytes of a software xclbin; equal networks give equal bytes.
 
     Args:
-        network: the parameters that a card programmed with the image computes with.
+        network: the parameters that a card programmed with it computes with.
         kernel: what it returns, 1000 accumulators ("logits") or five class ids ("top5") an image.
     """
     out = OUT_TYPES[kernel].replace("<", "&lt;")
@@ -135,13 +135,13 @@ def write_xclbin(path: str | Path, network: Network, kernel: KernelVariant = "lo
 
     Args:
         path: the file to write or replace.
-        network: as for `build_xclbin`.
-        kernel: as for `build_xclbin`.
+        network: as for `software_xclbin`.
+        kernel: as for `software_xclbin`.
 
     Raises:
         SetupError: the file cannot be written.
     """
-    write_atomically(path, build_xclbin(network, kernel))
+    write_atomically(path, software_xclbin(network, kernel))
 
 
 def _read(path: Path, file: BinaryIO) -> KernelInfo:
