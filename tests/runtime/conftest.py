@@ -13,7 +13,7 @@ import pytest
 from helpers import random_network, random_pixels, random_weights
 from resnet50_triton.cards.faulty import inject
 from resnet50_triton.network.engine import open_engine
-from resnet50_triton.runtime.instance import Place, Service
+from resnet50_triton.runtime.instance import InstanceInfo, Service
 from resnet50_triton.triton.parameters import RESNET50, read_parameters
 from resnet50_triton.xclbin.kernel_info import write_xclbin
 from runtime_support import Answers, Material
@@ -66,7 +66,9 @@ def serve(
             }
             config = {"parameters": {name: {"string_value": value} for name, value in given.items()}}
             parsed = read_parameters(RESNET50, config, tmp_path)
-            return stack.enter_context(Service(parsed, place or Place("test", os.getpid(), os.getpid()), 8))
+            return stack.enter_context(
+                ModelInstance(parsed, place or InstanceInfo("test", os.getpid(), os.getpid()), 8)
+            )
 
         yield make
 

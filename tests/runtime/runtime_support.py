@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from resnet50_triton.cards import open_card
 from resnet50_triton.errors import Resnet50Error
-from resnet50_triton.runtime.instance import Service
 from resnet50_triton.runtime.job import Job
 from resnet50_triton.runtime.worker import State
 
@@ -69,7 +68,7 @@ class Answers:
 
 def works_again(service: Service, answers: Answers) -> None:
     """Hold a card to coming back, with nothing left of before."""
-    wait_for(lambda: service.meter.value("resnet50_recoveries_total", card=service.cards[0]) >= 1)
+    wait_for(lambda: service.metrics.value("resnet50_recoveries_total", card=service.cards[0]) >= 1)
     wait_for(lambda: service.pool.workers[0].state is State.READY)
     right = answers.right
     answers.send(service, 4)

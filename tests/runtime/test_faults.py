@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from resnet50_triton.errors import CardError, CardTimeout, WrongResult
-from resnet50_triton.runtime.instance import Service
 from resnet50_triton.runtime.worker import State
 from runtime_support import Answers, wait_for, works_again
 
@@ -67,7 +66,7 @@ def test_requests_meanwhile_are_refused_at_once(serve: Serve, faults: Faults, an
     answers.wait()
     assert time.monotonic() - begin_s < 0.2
     assert "is recovering" in str(answers.errors[-1])
-    assert service.meter.value("resnet50_refused_total", code="UNAVAILABLE") == 1
+    assert service.metrics.value("resnet50_refused_total", code="UNAVAILABLE") == 1
     assert not service.pool.is_ready()
     works_again(service, answers)
     assert service.pool.is_ready()
@@ -133,7 +132,7 @@ def test_no_card_at_load_is_an_error(serve: Serve, faults: Faults) -> None:
 def test_silent_corruption_is_found_by_the_known_picture(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve(selftest_interval_s="0.2")
     faults({"fault": "wrong", "count": 1})
-    wait_for(lambda: service.meter.value("resnet50_selftest_mismatches_total", card="software:90") == 1)
+    wait_for(lambda: service.metrics.value("resnet50_selftest_mismatches_total", card="software:90") == 1)
     works_again(service, answers)
 
 
@@ -143,7 +142,7 @@ def test_the_known_picture_is_run_under_load_too(serve: Serve, answers: Answers)
         answers.send(service, 1)
     answers.wait()
     assert answers.right == 30
-    assert service.meter.value("resnet50_selftest_runs_total", card="software:90") >= 1
+    assert service.metrics.value("resnet50_selftest_runs_total", card="software:90") >= 1
 
 
 def test_the_cross_check_keeps_back_wrong_results(serve: Serve, faults: Faults, answers: Answers) -> None:
@@ -153,7 +152,7 @@ def test_the_cross_check_keeps_back_wrong_results(serve: Serve, faults: Faults, 
     answers.wait()
     assert answers.right == 0
     assert isinstance(answers.errors[0], WrongResult)
-    assert service.meter.value("resnet50_cross_check_mismatches_total", card="software:90") == 1
+    assert service.metrics.value("resnet50_cross_check_mismatches_total", card="software:90") == 1
     works_again(service, answers)
 
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from resnet50_triton.cards import open_card
 from resnet50_triton.errors import BadPixels, Cancelled, CardError, Expired
-from resnet50_triton.runtime.instance import Service
 from resnet50_triton.runtime.job import Job
-from resnet50_triton.runtime.latency import Curve
+from resnet50_triton.runtime.latency import LatencyModel
 from runtime_support import Answers, wait_for, works_again
 
 Faults = Callable[..., None]
@@ -35,7 +34,7 @@ def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: A
 def test_a_batch_that_waits_for_the_card_takes_more_requests(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve(buffer_images="8")
     worker = service.pool.workers[0]
-    worker.curve = Curve(0.5, 0.0)
+    worker.latency = LatencyModel(0.5, 0.0)
     faults({"fault": "slow", "seconds": 0.5, "count": 1})
     answers.send(service, 1)
     wait_for(lambda: worker._running)
@@ -50,7 +49,7 @@ def test_a_batch_that_waits_for_the_card_takes_more_requests(serve: Serve, fault
 def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve()
     worker = service.pool.workers[0]
-    worker.curve = Curve(0.5, 0.0)
+    worker.latency = LatencyModel(0.5, 0.0)
     faults({"fault": "slow", "seconds": 0.5, "count": 1})
     answers.send(service, 1)
     wait_for(lambda: worker._running)
@@ -59,7 +58,7 @@ def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Fault
     answers.send(service, 1)
     answers.wait()
     assert len(answers.errors) in (2, 3)  # the first may be done before its thread hears of the failure
-    wait_for(lambda: service.meter.value("resnet50_failed_total", card="software:90") == len(answers.errors))
+    wait_for(lambda: service.metrics.value("resnet50_failed_total", card="software:90") == len(answers.errors))
     works_again(service, answers)
 
 
@@ -110,7 +109,7 @@ def test_cancelled_and_late_requests_cost_no_card_time(serve: Serve, faults: Fau
     answers.wait()
     assert answers.right == 4
     assert sorted(type(error).__name__ for error in answers.errors) == ["Cancelled", "Expired"]
-    assert service.meter.value("resnet50_images_total", card="software:90") == 13
+    assert service.metrics.value("resnet50_images_total", card="software:90") == 13
     assert Cancelled.triton_code == "CANCELLED"
     assert Expired.triton_code == "UNAVAILABLE"
 
@@ -183,7 +182,7 @@ def test_metrics_are_told(serve: Serve, answers: Answers) -> None:
     service = serve()
     answers.send(service, 1, 2)
     answers.wait()
-    samples = {(name, labels): value for name, labels, value in service.meter.samples()}
+    samples = {(name, labels): value for name, labels, value in service.metrics.samples()}
     card = ("card", "software:90")
     assert samples["resnet50_images_total", (card,)] == 3
     assert samples["resnet50_batch_images_bucket", (card, ("le", "2"))] == 0
@@ -195,5 +194,5 @@ def test_metrics_are_told(serve: Serve, answers: Answers) -> None:
     assert samples["resnet50_card_state", (card, ("state", "ready"))] == 1
     assert samples["resnet50_cross_check_mismatches_total", (card,)] == 0  # there before anything is wrong
     assert samples["resnet50_refused_total", (("code", "UNAVAILABLE"),)] == 0
-    wait_for(lambda: 5 < service.meter.value("resnet50_power_watts", card="software:90") < 225, 5)
-    assert service.meter.value("resnet50_energy_joules_total", card="software:90") > 0
+    wait_for(lambda: 5 < service.metrics.value("resnet50_power_watts", card="software:90") < 225, 5)
+    assert service.metrics.value("resnet50_energy_joules_total", card="software:90") > 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from resnet50_triton.errors import BadParameter, CardError
-from resnet50_triton.runtime.instance import Place, Service, assign
+from resnet50_triton.runtime.instance import InstanceInfo, Service, assign
 from resnet50_triton.runtime.lease import Lease, User
 from runtime_support import Answers, Material
 
@@ -73,8 +73,8 @@ def two(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
 @pytest.mark.parametrize("attend", [False, True], ids=["by its thread", "by who brings them"])
 def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, attend: bool) -> None:
     services = [
-        two(Place("a", 1, os.getpid()), card="software:92"),
-        two(Place("b", 1, os.getpid()), card="software:93"),
+        two(InstanceInfo("a", 1, os.getpid()), card="software:92"),
+        two(InstanceInfo("b", 1, os.getpid()), card="software:93"),
     ]
     answers = [Answers(material), Answers(material)]
 
@@ -94,10 +94,10 @@ def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, 
 def test_a_model_loaded_anew_takes_the_card_with_another_image_and_gives_it_back(
     two: Serve, material: Material
 ) -> None:
-    old = two(Place("a", 1, os.getpid()), card="software:92")
+    old = two(InstanceInfo("a", 1, os.getpid()), card="software:92")
     answers = Answers(material)
     answers.send(old, 4)
-    new = two(Place("a", 1, os.getpid()), card="software:93", xclbin=str(material.folder / "other.xclbin"))
+    new = two(InstanceInfo("a", 1, os.getpid()), card="software:93", xclbin=str(material.folder / "other.xclbin"))
     assert new.pool.is_ready()
     answers.send(old, 4, 3)  # the old one still has requests to answer
     answers.wait()
@@ -119,8 +119,13 @@ def test_a_bad_new_version_leaves_the_old_one_serving(two: Serve, tmp_path: Path
 
 def test_instances_map_to_cards() -> None:
     cards = ["xrt:0", "xrt:1", "xrt:2"]
-    assert [assign(cards, Place("m", 1, 1, i, 2)) for i in range(2)] == [["xrt:0", "xrt:2"], ["xrt:1"]]
-    assert [assign(cards, Place("m", 1, 1, i, 4)) for i in range(4)] == [["xrt:0"], ["xrt:1"], ["xrt:2"], ["xrt:0"]]
+    assert [assign(cards, InstanceInfo("m", 1, 1, i, 2)) for i in range(2)] == [["xrt:0", "xrt:2"], ["xrt:1"]]
+    assert [assign(cards, InstanceInfo("m", 1, 1, i, 4)) for i in range(4)] == [
+        ["xrt:0"],
+        ["xrt:1"],
+        ["xrt:2"],
+        ["xrt:0"],
+    ]
 
 
 def test_the_uuid_is_checked(serve: Serve) -> None:

@@ -5,5 +5,5 @@ requests.py ──jobs──► pool.py ──filled buffers──► worker.py 
                                                    │ ahead.py     when is a batch queued?
                                                    │ selftest.py    is the card right?
                                                    │ curve.py     how long may a start take?
-                                                   └ meter.py     what is told on /metrics
+                                                   └ metrics.py     what is told on /metrics
 """

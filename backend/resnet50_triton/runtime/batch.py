@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import Resnet50Error
 from ..xclbin.kernel_info import KernelInfo
-from .job import Job, Origin
+from .job import Job, Provenance
 from .kernel import BufferSet, Start
 
 
 @dataclass
-class Part:
+class BatchSlice:
     """Some images of a request, and where they lie in the set."""
 
     job: Job
@@ -30,7 +30,7 @@ class Batch:
 
     buffers: BufferSet
     capacity: int
-    parts: list[Part] = field(default_factory=list)
+    parts: list[BatchSlice] = field(default_factory=list)
     images: int = 0
     is_filling: bool = True  # not to be started
     sent: int = 0  # images that are in the card's memory
@@ -59,7 +59,7 @@ class Batch:
         count = min(self.room, len(job) - first)
         images = slice(first, first + count)
         self.buffers.host_pixels[self.images : self.images + count] = job.pixels[images]
-        self.parts.append(Part(job, images, self.images))
+        self.parts.append(BatchSlice(job, images, self.images))
         self.images += count
         self.copy_s += time.monotonic() - begin_s
         return count
@@ -82,10 +82,10 @@ class Batch:
         self.epoch_s = time.time() - self.read_s
         return results
 
-    def origin(self, card: str, image: KernelInfo, job: Job) -> Origin:
+    def origin(self, card: str, image: KernelInfo, job: Job) -> Provenance:
         """What a request is told of its images here."""
         kernel_start_s = self.done_s - self.kernel_s
-        return Origin(
+        return Provenance(
             card=card,
             kind=_kind(card, image),
             xclbin_uuid=image.uuid,

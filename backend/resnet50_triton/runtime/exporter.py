@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from .metrics import Labels, Meter
+from .metrics import Labels, Metrics
 from .scheduler import CardPool
 from .worker import CardWorker
 
@@ -19,21 +19,21 @@ class Sink(Protocol):
     """Where metrics go."""
 
     def put(self, name: str, labels: Labels, value: float) -> None:
-        """Note that this metric of `meter.FAMILIES` stands at `value`."""
+        """Note that this metric of `metrics.FAMILIES` stands at `value`."""
         ...
 
 
-class Publisher:
+class MetricsExporter:
     """A thread that keeps a sink up to date.
 
     Args:
-        meter: where the figures are.
+        metrics: where the figures are.
         pool: whose cards have sensors.
         sink: where the figures go; None for nowhere.
     """
 
-    def __init__(self, meter: Meter, pool: CardPool, sink: Sink | None) -> None:
-        self._meter, self._pool, self._sink = meter, pool, sink
+    def __init__(self, metrics: Metrics, pool: CardPool, sink: Sink | None) -> None:
+        self._metrics, self._pool, self._sink = metrics, pool, sink
         self._ended = threading.Event()
         self._last_s = time.monotonic()
         self._silent: set[str] = set()  # cards whose sensors cannot be read
@@ -51,7 +51,7 @@ class Publisher:
     def _look(self) -> None:
         now_s = time.monotonic()
         elapsed_s, self._last_s = now_s - self._last_s, now_s
-        self._meter.set("resnet50_cards_working", self._pool.working)
+        self._metrics.set("resnet50_cards_working", self._pool.working)
         for worker in self._pool.workers:
             kernel = worker.kernel
             if kernel is None or worker.card in self._silent:
@@ -65,15 +65,15 @@ class Publisher:
     def _read_sensors(self, worker: CardWorker, device: Any, elapsed_s: float) -> None:
         rails = device.sensors
         power_w = rails["12v_aux"].power.value + rails["12v_pex"].power.value
-        self._meter.set("resnet50_power_watts", power_w, card=worker.card)
-        self._meter.add("resnet50_energy_joules_total", power_w * elapsed_s, card=worker.card)
+        self._metrics.set("resnet50_power_watts", power_w, card=worker.card)
+        self._metrics.add("resnet50_energy_joules_total", power_w * elapsed_s, card=worker.card)
         temperature = getattr(device.device_info, "mOnChipTemp", None)
         if temperature is not None:
-            self._meter.set("resnet50_temperature_celsius", temperature, card=worker.card)
+            self._metrics.set("resnet50_temperature_celsius", temperature, card=worker.card)
 
     def _publish(self) -> None:
         if self._sink is not None:
-            for name, labels, value in self._meter.samples():
+            for name, labels, value in self._metrics.samples():
                 self._sink.put(name, labels, value)
 
     def close(self) -> None:

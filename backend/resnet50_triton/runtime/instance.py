@@ -17,16 +17,16 @@ from ..errors import BadParameter, CardError
 from ..network.parameters import Network
 from ..weights import load_fc_weights
 from ..xclbin.kernel_info import KernelInfo, read_xclbin
-from .exporter import Publisher, Sink
+from .exporter import MetricsExporter, Sink
 from .lease import Lease, User, runtime_directory, server_directory
-from .metrics import Meter
+from .metrics import Metrics
 from .scheduler import CardPool
 from .selftest import CrossCheck, SelfTest, reference_model
 from .worker import CardWorker, Settings
 
 
 @dataclass(frozen=True)
-class Place:
+class InstanceInfo:
     """Which of the processes of which model this is."""
 
     model: str
@@ -43,17 +43,19 @@ class Service:
         parameters: those of `parameters.RESNET50`, parsed.
         place: who we are.
         max_batch: the largest request, in images.
-        sink: takes the metrics now and then; None keeps them in `meter`.
+        sink: takes the metrics now and then; None keeps them in `metrics`.
 
     Raises:
         SetupError: a file or a parameter is wrong.
         CardError: fewer cards work than the quorum asks for.
     """
 
-    def __init__(self, parameters: Mapping[str, Any], place: Place, max_batch: int, sink: Sink | None = None) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Any], place: InstanceInfo, max_batch: int, sink: Sink | None = None
+    ) -> None:
         self.image = read_xclbin(parameters["xclbin"])
         check_uuid(self.image, parameters["xclbin_uuid"])
-        self.meter = Meter()
+        self.metrics = Metrics()
         self.cards = assign(card_names(parameters["card"]), place)
         quorum = min(parameters["quorum"], len(self.cards))
         with ExitStack() as stack:
@@ -63,12 +65,12 @@ class Service:
             self._xclbin = Path(folder.name) / self.image.path.name
             shutil.copyfile(self.image.path, self._xclbin)
             workers = self._open(parameters, place, max_batch, quorum, stack)
-            self.pool = CardPool(workers, quorum, self.meter, workers[0].changed)
-            self._publisher = Publisher(self.meter, self.pool, sink)
+            self.pool = CardPool(workers, quorum, self.metrics, workers[0].changed)
+            self._exporter = MetricsExporter(self.metrics, self.pool, sink)
             self._cleanup = stack.pop_all()
 
     def _open(
-        self, p: Mapping[str, Any], place: Place, max_batch: int, quorum: int, stack: ExitStack
+        self, p: Mapping[str, Any], place: InstanceInfo, max_batch: int, quorum: int, stack: ExitStack
     ) -> list[CardWorker]:
         weights = load_fc_weights(p["fcweights"])
         network = Network.load(p["network"]) if p["network"] else None
@@ -76,7 +78,7 @@ class Service:
         reference = reference_model(self.image, network, weights, p["threads"]) if computes else None
         if p["cross_check_percent"] and reference is None:
             raise BadParameter(
-                f"cross_check_percent is {p['cross_check_percent']:g}, but the network of {self.image.path} is not known: "
+                f"cross_check_percent is {p['cross_check_percent']:g}, but {self.image.path} has no known network: "
                 "name its net.npz by the parameter 'network'"
             )
         selftest, cross_check = SelfTest(reference), CrossCheck(reference, p["cross_check_percent"])
@@ -95,7 +97,7 @@ class Service:
         for card in self.cards:
             lease = Lease(runtime_directory(card, place.server), card, user)
             worker = CardWorker(
-                card, self._xclbin, weights, settings, selftest, cross_check, lease, self.meter, changed
+                card, self._xclbin, weights, settings, selftest, cross_check, lease, self.metrics, changed
             )
             stack.callback(worker.close)
             workers.append(worker)
@@ -116,7 +118,7 @@ class Service:
         """The cards, what they are, and the image on them, for the log."""
         cards = []
         for worker in self.pool.workers:
-            kernel, curve = worker.kernel, worker.curve
+            kernel, curve = worker.kernel, worker.latency
             what = f"{worker.card} ({kernel.device.name})" if kernel else f"{worker.card} ({worker.state.value})"
             if curve:
                 what += f", {1e3 * curve.expected_s(1):.3g} ms an image alone, {1e3 * curve.image_s:.3g} ms in a batch"
@@ -126,7 +128,7 @@ class Service:
     def close(self) -> None:
         """Answer what was taken, free everything, and publish the last figures."""
         self.pool.close()
-        self._publisher.close()
+        self._exporter.close()
         self._cleanup.close()
 
     def __enter__(self) -> Service:
@@ -138,7 +140,7 @@ class Service:
         self.close()
 
 
-def assign(cards: list[str], place: Place) -> list[str]:
+def assign(cards: list[str], place: InstanceInfo) -> list[str]:
     """The cards of one of several instances: each gets its share, and where there are too few, they share."""
     return cards[place.instance :: place.instances] or [cards[place.instance % len(cards)]]
 

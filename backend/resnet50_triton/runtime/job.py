@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 Answer = Callable[["Job", "Resnet50Error | None"], None]
 
 
-class Origin(NamedTuple):
+class Provenance(NamedTuple):
     """Where, how and when some images of a request were computed; `_ns` are moments: time.time_ns() of the host."""
 
     card: str  # "xrt:0"
@@ -43,9 +43,9 @@ class Origin(NamedTuple):
         return _JSON % self
 
 
-# Made for each request that asks for it, while its client waits: a quarter of json.dumps's time. No text in an Origin
+# Made for each request that asks for it, while its client waits: a quarter of json.dumps's time. No text in an Provenance
 # has a character that JSON would escape.
-_FIELDS = [f'"{name}": ' + ('"%s"' if kind is str else "%d") for name, kind in get_type_hints(Origin).items()]
+_FIELDS = [f'"{name}": ' + ('"%s"' if kind is str else "%d") for name, kind in get_type_hints(Provenance).items()]
 _JSON = f"{{{', '.join(_FIELDS)}}}"
 
 
@@ -77,7 +77,7 @@ class Job:
         self.pixels = pixels
         self.arrived_s = time.monotonic()
         self.results: NDArray[Any] | None = None  # int32 (N, 1000) or uint32 (N, 5) once answered
-        self.origins: list[tuple[slice, Origin]] = []
+        self.origins: list[tuple[slice, Provenance]] = []
         self.answer = answer
         self._is_cancelled = is_cancelled
         self._timeout_s = timeout_s
@@ -100,7 +100,7 @@ class Job:
         if self._timeout_s is not None and waited_s > self._timeout_s:
             raise Expired(f"the request waited {waited_s:.3f} s for the card, its timeout is {self._timeout_s:.3f} s")
 
-    def succeed(self, images: slice, results: NDArray[Any], origin: Origin) -> None:
+    def succeed(self, images: slice, results: NDArray[Any], origin: Provenance) -> None:
         """Take the results of some images, which nobody changes any more; the last ones answer the request."""
         with self._lock:
             if len(results) == len(self):

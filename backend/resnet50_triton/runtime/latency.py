@@ -18,7 +18,7 @@ _BATCH = 8
 
 
 @dataclass(frozen=True)
-class Curve:
+class LatencyModel:
     """A start of n images takes about `start_s + image_s * n`."""
 
     start_s: float
@@ -33,16 +33,16 @@ class Curve:
         return max(FLOOR_S, MARGIN * self.expected_s(images))
 
 
-def measure_curve(kernel: Kernel) -> Curve:
+def measure_latency(kernel: Kernel) -> LatencyModel:
     """Time starts of one image and of several; warms the card up, too."""
     images = min(_BATCH, kernel.max_batch)
     kernel.buffers[0].load(np.zeros((images, *kernel.buffers[0].host_pixels.shape[1:]), np.uint8))
     first_s = min(time_start(kernel, 1) for _ in range(2))
     if first_s > _LONG_S or images == 1:
-        return Curve(0.0, first_s)
+        return LatencyModel(0.0, first_s)
     several_s = time_start(kernel, images)
     image_s = max(0.0, (several_s - first_s) / (images - 1))
-    return Curve(max(0.0, first_s - image_s), image_s)
+    return LatencyModel(max(0.0, first_s - image_s), image_s)
 
 
 def time_start(kernel: Kernel, images: int) -> float:

@@ -83,7 +83,7 @@ class Answered:
     totals_s: list[float]  # of each request, from its arrival to its answer
 
 
-class Meter:
+class Metrics:
     """Counts; safe to use from several threads."""
 
     def __init__(self) -> None:

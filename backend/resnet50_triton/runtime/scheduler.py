@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..errors import CardError, Resnet50Error
 from .batch import Batch
 from .job import Job
-from .metrics import Meter
+from .metrics import Metrics
 from .worker import CardWorker, State
 
 _LOOK_S = 1.0
@@ -22,14 +22,16 @@ class CardPool:
     Args:
         workers: one a card, running.
         quorum: how many must work for the model to count as ready.
-        meter: where it counts.
+        metrics: where it counts.
         changed: the condition that the workers share.
     """
 
-    def __init__(self, workers: Sequence[CardWorker], quorum: int, meter: Meter, changed: threading.Condition) -> None:
+    def __init__(
+        self, workers: Sequence[CardWorker], quorum: int, metrics: Metrics, changed: threading.Condition
+    ) -> None:
         self.workers = workers
         self.quorum = quorum
-        self._meter = meter
+        self._metrics = metrics
         self._changed = changed
         self._closing = False
 
@@ -67,7 +69,7 @@ class CardPool:
                         filling = None
                         self._hand_in(worker, batch, attend and job is jobs[-1] and first == len(job))
             except Resnet50Error as error:
-                self._meter.add("resnet50_refused_total", code=error.triton_code)
+                self._metrics.add("resnet50_refused_total", code=error.triton_code)
                 job.fail(error)
             except Exception as error:  # whatever is wrong with one request is its own affair
                 job.fail(Resnet50Error(f"the request cannot be taken: {type(error).__name__}: {error}"))
@@ -130,7 +132,7 @@ class CardPool:
                 if taken:
                     return
                 failed = worker.error or CardError(f"card '{worker.card}' is {worker.state.value}")
-            self._meter.add("resnet50_failed_total", batch.fail(failed), card=worker.card)
+            self._metrics.add("resnet50_failed_total", batch.fail(failed), card=worker.card)
         else:
             with self._changed:
                 worker.put_back(batch)

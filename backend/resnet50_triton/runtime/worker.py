@@ -30,9 +30,9 @@ from ..errors import CardError, CardTimeout, WrongResult
 from .ahead import ahead_s
 from .batch import Batch
 from .kernel import BufferSet, Kernel
-from .latency import Curve, measure_curve
+from .latency import LatencyModel, measure_latency
 from .lease import HAND_OVER_S, Lease
-from .metrics import Answered, Meter
+from .metrics import Answered, Metrics
 from .selftest import CrossCheck, SelfTest
 
 _log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class CardWorker:
         selftest: the known picture.
         cross_check: which batches are computed once more.
         lease: our share in the card.
-        meter: where it counts.
+        metrics: where it counts.
         changed: notified whenever the state or the free buffers change; guards them.
     """
 
@@ -94,7 +94,7 @@ class CardWorker:
         selftest: SelfTest,
         cross_check: CrossCheck,
         lease: Lease,
-        meter: Meter,
+        metrics: Metrics,
         changed: threading.Condition,
     ) -> None:
         self.card = card
@@ -104,13 +104,13 @@ class CardWorker:
         self.wanted = False  # the pool waits for a set of ours
         self.error: CardError | None = None  # why it does not work
         self.kernel: Kernel | None = None
-        self.curve: Curve | None = None
+        self.latency: LatencyModel | None = None
         self._xclbin, self._weights, self._settings = xclbin, weights, settings
-        self._selftest, self._cross_check, self._lease, self._meter, self.changed = (
+        self._selftest, self._cross_check, self._lease, self._metrics, self.changed = (
             selftest,
             cross_check,
             lease,
-            meter,
+            metrics,
             changed,
         )
         self._filled: deque[Batch] = deque()
@@ -121,7 +121,7 @@ class CardWorker:
         self._attended = False  # who brought a batch waits for it in `attend`; the thread keeps off meanwhile
         self._last_done_s = self._last_selftest_s = self._failed_s = 0.0
         self._closing = False
-        meter.start_at_zero(card=card)
+        metrics.start_at_zero(card=card)
         self._thread = threading.Thread(target=self._work, name=f"worker {card}", daemon=True)
 
     # Loading and closing, in the caller's thread
@@ -303,16 +303,16 @@ class CardWorker:
 
     def _busy_s(self) -> float:
         """How long the card is expected to work on what is on it."""
-        if not self._running or self.curve is None:
+        if not self._running or self.latency is None:
             return 0.0
         begun_s = max(self._running[0].started_s, self._last_done_s)
-        return begun_s + sum(self.curve.expected_s(batch.images) for batch in self._running) - time.monotonic()
+        return begun_s + sum(self.latency.expected_s(batch.images) for batch in self._running) - time.monotonic()
 
     def _spare_s(self) -> float:
         """How much later is soon enough to queue a batch behind the one that runs; 0 or less for now."""
-        if not self._running or self.curve is None:
+        if not self._running or self.latency is None:
             return 0.0
-        return self._busy_s() - ahead_s(self.curve.expected_s(self._running[0].images))
+        return self._busy_s() - ahead_s(self.latency.expected_s(self._running[0].images))
 
     def _may_start(self, unread: bool) -> bool:
         """Whether the card is ours for the next start; handed over and taken back where another wants it."""
@@ -389,7 +389,7 @@ class CardWorker:
     def _count(self) -> None:
         """Count what was answered. Not before the answer: it takes a tenth of a millisecond after a wait."""
         while self._uncounted:
-            self._meter.count(self._uncounted.popleft(), card=self.card)
+            self._metrics.count(self._uncounted.popleft(), card=self.card)
 
     # The known picture
 
@@ -404,19 +404,19 @@ class CardWorker:
             self._filled.append(Batch(buffers, 1, images=1, is_filling=False, is_selftest=True))
 
     def _check_selftest(self, results: NDArray[Any]) -> None:
-        self._meter.add("resnet50_selftest_runs_total", card=self.card)
+        self._metrics.add("resnet50_selftest_runs_total", card=self.card)
         try:
             self._selftest.check(self.card, results)
         except WrongResult:
-            self._meter.add("resnet50_selftest_mismatches_total", card=self.card)
+            self._metrics.add("resnet50_selftest_mismatches_total", card=self.card)
             raise
 
     def _cross_check_batch(self, batch: Batch, results: NDArray[Any]) -> None:
-        self._meter.add("resnet50_cross_checks_total", card=self.card)
+        self._metrics.add("resnet50_cross_checks_total", card=self.card)
         try:
             self._cross_check.check(self.card, batch.buffers.host_pixels[: batch.images], results)
         except WrongResult:
-            self._meter.add("resnet50_cross_check_mismatches_total", card=self.card)
+            self._metrics.add("resnet50_cross_check_mismatches_total", card=self.card)
             raise
 
     # Sharing the card with other processes
@@ -460,7 +460,7 @@ class CardWorker:
         failed = _as_card_error(self.card, error)
         _log.error("card '%s' failed: %s", self.card, failed)
         if isinstance(error, CardTimeout):
-            self._meter.add("resnet50_timeouts_total", card=self.card)
+            self._metrics.add("resnet50_timeouts_total", card=self.card)
         with self.changed:
             batches = [*self._running, *self._filled]
             self._running.clear()
@@ -474,7 +474,7 @@ class CardWorker:
     def _answer_failed(self, batches: list[Batch], error: Exception) -> None:
         for batch in batches:
             requests = batch.fail(_as_card_error(self.card, error))
-            self._meter.add("resnet50_failed_total", requests, card=self.card)
+            self._metrics.add("resnet50_failed_total", requests, card=self.card)
 
     def _recover(self) -> None:
         with self.changed:
@@ -492,8 +492,8 @@ class CardWorker:
                 _log.error("card '%s' does not come back (try %d): %s", self.card, attempt + 1, error)
             else:
                 took_s = time.monotonic() - self._failed_s
-                self._meter.add("resnet50_recoveries_total", card=self.card)
-                self._meter.add("resnet50_recovery_seconds_total", took_s, card=self.card)
+                self._metrics.add("resnet50_recoveries_total", card=self.card)
+                self._metrics.add("resnet50_recovery_seconds_total", took_s, card=self.card)
                 _log.warning("card '%s' works again after %.3f s", self.card, took_s)
                 self._become(State.READY)
                 return
@@ -518,7 +518,7 @@ class CardWorker:
     def _open(self) -> None:
         """Program the card, run the known picture, and measure the curve the first time."""
         settings = self._settings
-        timeout_s = self._deadline_s(1) if self.curve or settings.kernel_timeout_s else _LOAD_TIMEOUT_S
+        timeout_s = self._deadline_s(1) if self.latency or settings.kernel_timeout_s else _LOAD_TIMEOUT_S
         self.kernel = Kernel(
             self._xclbin,
             self._weights,
@@ -530,13 +530,13 @@ class CardWorker:
         )
         self._selftest.run(self.kernel, timeout_s)
         self._last_selftest_s = time.monotonic()
-        if self.curve is None:
-            self.curve = measure_curve(self.kernel)
+        if self.latency is None:
+            self.latency = measure_latency(self.kernel)
 
     def _deadline_s(self, images: int) -> float:
         if self._settings.kernel_timeout_s is not None:
             return self._settings.kernel_timeout_s
-        return self.curve.deadline_s(images) if self.curve else _LOAD_TIMEOUT_S
+        return self.latency.deadline_s(images) if self.latency else _LOAD_TIMEOUT_S
 
     @property
     def _kernel(self) -> Kernel:
@@ -555,7 +555,7 @@ class CardWorker:
                 self.free.clear()
             self.changed.notify_all()
         for other in State:
-            self._meter.set("resnet50_card_state", float(other is state), card=self.card, state=other.value)
+            self._metrics.set("resnet50_card_state", float(other is state), card=self.card, state=other.value)
 
 
 def _as_card_error(card: str, error: Exception) -> CardError:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..cards.recorder import PowerRecorder, power_source
 from ..runtime.kernel import Kernel
-from ..runtime.latency import measure_curve
+from ..runtime.latency import measure_latency
 from ..weights import load_fc_weights
 from ..xclbin.kernel_info import read_xclbin
 from .default_card import choose_card
@@ -86,7 +86,7 @@ def bench(xclbin: Path, fcweights: Path, shell: str, batch: int, reps: int, card
     weights = load_fc_weights(fcweights)
     with open_kernel("bench", xclbin, weights, chosen, max_batch=batch, timeout_s=FIRST_START_S) as kernel:
         print(f"Card: {kernel.description}", flush=True)
-        kernel.timeout_s = measure_curve(kernel).deadline_s(batch)  # a card that hangs is not waited for for ever
+        kernel.timeout_s = measure_latency(kernel).deadline_s(batch)  # a card that hangs is not waited for for ever
         result = measure(kernel, batch, reps)
         print(f"Throughput: {int(result.fps)} FPS")
         print(f"Latency: {round(result.latency_s * 1000, 2)} ms")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import BadParameter
 from ..files import write_atomically
-from ..runtime.latency import measure_curve
+from ..runtime.latency import measure_latency
 from ..weights import load_fc_weights
 from ..xclbin.kernel_info import read_xclbin
 from .default_card import choose_card
@@ -59,7 +59,7 @@ def infer(
     options = {"max_batch": max_bs, "timeout_s": FIRST_START_S, "buffer_sets": BUFFER_SETS}
     with open_kernel("infer", xclbin, weights, chosen, **options) as kernel:
         print(f"Card: {kernel.description}", flush=True)
-        kernel.timeout_s = measure_curve(kernel).deadline_s(max_bs)
+        kernel.timeout_s = measure_latency(kernel).deadline_s(max_bs)
         begin_s = time.monotonic()
         outcomes = classify(kernel, paths, preprocess_workers)
         elapsed_s = time.monotonic() - begin_s

@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from ..errors import BadPixels, Resnet50Error, Unsupported
 from ..ranking import top5
-from ..runtime.instance import Place, Service
+from ..runtime.instance import InstanceInfo
 from ..runtime.job import Job
 from ..runtime.metrics import FAMILIES, Labels
 from ..tensors import LOGITS, PIXELS, PROVENANCE, TOP5
@@ -31,7 +31,7 @@ def _responses_take_parameters() -> bool:
     return True
 
 
-class Metrics:
+class TritonMetrics:
     """Triton's own metrics as the sink of ours. The families are kept: Triton drops their metrics with them."""
 
     def __init__(self, model: str, version: str) -> None:
@@ -74,7 +74,7 @@ class KernelModel:
     def __init__(self, args: dict[str, str], model_file: str) -> None:
         config = json.loads(args["model_config"])
         place = _place(args, config)
-        self._service = Service(
+        self._service = ModelInstance(
             parameters(RESNET50, args, model_file),
             place,
             max(1, config["max_batch_size"]),
@@ -102,7 +102,7 @@ class KernelModel:
                 jobs.append(self._job(request, waits))
                 answers.append(jobs[-1].answer if waits else None)
             except Resnet50Error as error:
-                self._service.meter.add("resnet50_refused_total", code=error.triton_code)
+                self._service.metrics.add("resnet50_refused_total", code=error.triton_code)
                 answers.append(failure(error))
             except Exception as error:  # whatever is wrong with one request is its own affair
                 answers.append(failure(BadPixels(f"the request cannot be read: {type(error).__name__}: {error}")))
@@ -177,8 +177,8 @@ class _Answer:
         return pb_utils.InferenceResponse(tensors)
 
 
-def _place(args: dict[str, str], config: dict[str, Any]) -> Place:
+def _place(args: dict[str, str], config: dict[str, Any]) -> InstanceInfo:
     """Instances are named MODEL_GROUP_INDEX."""
     group, index = map(int, args["model_instance_name"].rsplit("_", 2)[1:])
     counts = [int(g["count"]) for g in config["instance_group"]]
-    return Place(args["model_name"], os.getppid(), os.getpid(), sum(counts[:group]) + index, sum(counts))
+    return InstanceInfo(args["model_name"], os.getppid(), os.getpid(), sum(counts[:group]) + index, sum(counts))
