@@ -32,6 +32,8 @@ def validate(document: Document) -> Iterator[str]:
 
         yield from by_model(ScaledObject, document)
     elif group == "monitoring.coreos.com":
+        from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
+
         yield from by_model(ServiceMonitor, document)
     elif group == "serving.kserve.io":
         pod: Document = {"containers": [], "volumes": []}

@@ -13,7 +13,7 @@ import pytest
 from helpers import random_network, random_pixels, random_weights
 from resnet50_triton.cards.faulty import inject
 from resnet50_triton.network.engine import open_engine
-from resnet50_triton.runtime.instance import InstanceInfo, Service
+from resnet50_triton.runtime.instance import InstanceInfo, ModelInstance
 from resnet50_triton.triton.parameters import RESNET50, read_parameters
 from resnet50_triton.xclbin.kernel_info import write_xclbin
 from runtime_support import Answers, Material
@@ -49,13 +49,13 @@ def faults(_faults_file: Path) -> Iterator[Callable[..., None]]:
 @pytest.fixture
 def serve(
     material: Material, faults: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Service]]:
+) -> Iterator[Callable[..., ModelInstance]]:
     """serve(card=..., ...): a service; `place` says who it is. Closed at the end."""
     assert faults
     monkeypatch.setenv("RESNET50_SERVER_RUNTIME", str(tmp_path / "runtime"))
     with ExitStack() as stack:
 
-        def make(place: Place | None = None, **values: str) -> Service:
+        def make(place: InstanceInfo | None = None, **values: str) -> ModelInstance:
             given = {
                 "xclbin": str(material.folder / "card.xclbin"),
                 "fcweights": str(material.folder / "weights.npy"),

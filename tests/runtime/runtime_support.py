@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from resnet50_triton.cards import open_card
 from resnet50_triton.errors import Resnet50Error
+from resnet50_triton.runtime.instance import ModelInstance
 from resnet50_triton.runtime.job import Job
 from resnet50_triton.runtime.worker import State
 
@@ -54,7 +55,7 @@ class Answers:
         self.sent += 1
         return Job(self._material.pixels[which], take, **options)
 
-    def send(self, service: Service, *sizes: int, attend: bool = False) -> None:
+    def send(self, service: ModelInstance, *sizes: int, attend: bool = False) -> None:
         """Send requests in one go, as Triton's batcher does."""
         service.pool.submit([self.job(size) for size in sizes], attend)
 
@@ -66,7 +67,7 @@ class Answers:
         assert self.right + len(self.errors) == self.sent
 
 
-def works_again(service: Service, answers: Answers) -> None:
+def works_again(service: ModelInstance, answers: Answers) -> None:
     """Hold a card to coming back, with nothing left of before."""
     wait_for(lambda: service.metrics.value("resnet50_recoveries_total", card=service.cards[0]) >= 1)
     wait_for(lambda: service.pool.workers[0].state is State.READY)

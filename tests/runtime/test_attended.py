@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 from resnet50_triton.errors import CardTimeout, Resnet50Error
+from resnet50_triton.runtime.instance import ModelInstance
 from resnet50_triton.runtime.job import Job
 from runtime_support import Answers, wait_for, works_again
 
 Faults = Callable[..., None]
-Serve = Callable[..., Service]
+Serve = Callable[..., ModelInstance]
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def answering_threads(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]
     return threads
 
 
-def send_to_idle_card(answers: Answers, service: Service, size: int) -> None:
+def send_to_idle_card(answers: Answers, service: ModelInstance, size: int) -> None:
     """Send a request that is waited for where it is sent."""
     wait_for(lambda: service.pool.workers[0]._idle)
     answers.send(service, size, attend=True)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from resnet50_triton.errors import CardError, CardTimeout, WrongResult
+from resnet50_triton.runtime.instance import ModelInstance
 from resnet50_triton.runtime.worker import State
 from runtime_support import Answers, wait_for, works_again
 
 Faults = Callable[..., None]
-Serve = Callable[..., Service]
+Serve = Callable[..., ModelInstance]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_a_wrong_card_is_not_loaded(serve: Serve, faults: Faults) -> None:
 
 
 def test_the_deadline_follows_the_measured_curve(serve: Serve) -> None:
-    curve = serve().pool.workers[0].curve
+    curve = serve().pool.workers[0].latency
     assert curve is not None
     assert curve.deadline_s(1) == max(1.0, 10 * curve.expected_s(1))
     assert curve.deadline_s(10_000) > curve.deadline_s(100) > 0

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from resnet50_triton.cards import open_card
 from resnet50_triton.errors import BadPixels, Cancelled, CardError, Expired
+from resnet50_triton.runtime.instance import ModelInstance
 from resnet50_triton.runtime.job import Job
 from resnet50_triton.runtime.latency import LatencyModel
 from runtime_support import Answers, wait_for, works_again
 
 Faults = Callable[..., None]
-Serve = Callable[..., Service]
+Serve = Callable[..., ModelInstance]
 
 
 def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: Answers) -> None:

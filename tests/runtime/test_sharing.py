@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from resnet50_triton.errors import BadParameter, CardError
-from resnet50_triton.runtime.instance import InstanceInfo, Service, assign
+from resnet50_triton.runtime.instance import InstanceInfo, ModelInstance, assign
 from resnet50_triton.runtime.lease import Lease, User
 from runtime_support import Answers, Material
 
-Serve = Callable[..., Service]
+Serve = Callable[..., ModelInstance]
 
 
 def _user(model: str = "a", uuid: str = "1", server: int = 1) -> User:
@@ -65,7 +65,7 @@ def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def two(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Service]:
+def two(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., ModelInstance]:
     monkeypatch.setattr("resnet50_triton.runtime.instance.runtime_directory", lambda *_: tmp_path / "one-card")
     return serve
 
@@ -78,7 +78,7 @@ def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, 
     ]
     answers = [Answers(material), Answers(material)]
 
-    def load(service: Service, mine: Answers) -> None:
+    def load(service: ModelInstance, mine: Answers) -> None:
         for _ in range(15):
             mine.send(service, 2, attend=attend)
 

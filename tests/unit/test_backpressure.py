@@ -17,7 +17,7 @@ nv_inference_pending_request_count{{model="resnet50",version="1"}} {}
 """
 
 
-class TritonMetrics(http.server.BaseHTTPRequestHandler):
+class Metrics(http.server.BaseHTTPRequestHandler):
     pending = 0
     looks = 0
 

@@ -36,7 +36,7 @@ class InstanceInfo:
     instances: int = 1
 
 
-class Service:
+class ModelInstance:
     """The cards of one model instance at work.
 
     Args:
@@ -131,7 +131,7 @@ class Service:
         self._exporter.close()
         self._cleanup.close()
 
-    def __enter__(self) -> Service:
+    def __enter__(self) -> ModelInstance:
         return self
 
     def __exit__(

@@ -43,7 +43,7 @@ class Provenance(NamedTuple):
         return _JSON % self
 
 
-# Made for each request that asks for it, while its client waits: a quarter of json.dumps's time. No text in an Provenance
+# Made for each request that asks for it, while its client waits: a quarter of json.dumps's time. No text in it
 # has a character that JSON would escape.
 _FIELDS = [f'"{name}": ' + ('"%s"' if kind is str else "%d") for name, kind in get_type_hints(Provenance).items()]
 _JSON = f"{{{', '.join(_FIELDS)}}}"

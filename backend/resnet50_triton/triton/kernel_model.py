@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from ..errors import BadPixels, Resnet50Error, Unsupported
 from ..ranking import top5
-from ..runtime.instance import InstanceInfo
+from ..runtime.instance import InstanceInfo, ModelInstance
 from ..runtime.job import Job
 from ..runtime.metrics import FAMILIES, Labels
 from ..tensors import LOGITS, PIXELS, PROVENANCE, TOP5
@@ -74,22 +74,22 @@ class KernelModel:
     def __init__(self, args: dict[str, str], model_file: str) -> None:
         config = json.loads(args["model_config"])
         place = _place(args, config)
-        self._service = ModelInstance(
+        self._instance = ModelInstance(
             parameters(RESNET50, args, model_file),
             place,
             max(1, config["max_batch_size"]),
-            Metrics(place.model, args["model_version"]),
+            TritonMetrics(place.model, args["model_version"]),
         )
         self._with_parameters = _responses_take_parameters()
         self._alone = Alone()
         self._unanswered: set[_Answer] = set()
-        self._computes_logits = self._service.image.kernel == "logits"
+        self._computes_logits = self._instance.image.kernel == "logits"
         log = pb_utils.Logger
-        log.log_info(f"{args['model_instance_name']} runs on {self._service.description}")
+        log.log_info(f"{args['model_instance_name']} runs on {self._instance.description}")
 
     def is_ready(self) -> bool:
         """Whether enough cards work."""
-        return self._service.pool.is_ready()
+        return self._instance.pool.is_ready()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Take requests. The answers come later, except those of requests that are refused at once, and those of
@@ -102,11 +102,11 @@ class KernelModel:
                 jobs.append(self._job(request, waits))
                 answers.append(jobs[-1].answer if waits else None)
             except Resnet50Error as error:
-                self._service.metrics.add("resnet50_refused_total", code=error.triton_code)
+                self._instance.metrics.add("resnet50_refused_total", code=error.triton_code)
                 answers.append(failure(error))
             except Exception as error:  # whatever is wrong with one request is its own affair
                 answers.append(failure(BadPixels(f"the request cannot be read: {type(error).__name__}: {error}")))
-        self._service.pool.submit(jobs, attend=waits)
+        self._instance.pool.submit(jobs, attend=waits)
         if waits:
             answers = [answer.wait() if isinstance(answer, _Answer) else answer for answer in answers]
         return answers
@@ -127,7 +127,7 @@ class KernelModel:
 
     def close(self) -> None:
         """Answer what was taken, and let go of the cards."""
-        self._service.close()
+        self._instance.close()
 
 
 class _Answer:
