@@ -59,7 +59,7 @@ def measure(server: Server, observer: Observer, images: int, requests: int, wind
         p50_s=point.p50_s,
         p99_s=point.p99_s,
         batch=batch,
-        copy_s=counted.sum("resnet50_copy_seconds_sum") / counted.sum("resnet50_batch_images_sum"),
+        copy_s=counted.sum("resnet50_copy_seconds_sum") / counted.sum("resnet50_batch_size_sum"),
         busy=kernel_s * point.images_per_s / batch,
         queue_per_kernel=queue_s / kernel_s,
         wait_per_kernel=(queue_s + total_s - kernel_s) / kernel_s,

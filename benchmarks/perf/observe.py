@@ -101,12 +101,12 @@ class Counted:
 
     def mean_batch(self) -> float:
         """Images in a start of the card."""
-        starts = self.sum("resnet50_batch_images_count")
-        return self.sum("resnet50_batch_images_sum") / starts if starts else 0.0
+        starts = self.sum("resnet50_batch_size_count")
+        return self.sum("resnet50_batch_size_sum") / starts if starts else 0.0
 
     def batches(self) -> dict[str, int]:
         """Starts by size: the key is the largest size of a bucket, as 8 for 5 to 8."""
-        rows = [(le, v) for (name, _, le), v in self._values.items() if name == "resnet50_batch_images_bucket"]
+        rows = [(le, v) for (name, _, le), v in self._values.items() if name == "resnet50_batch_size_bucket"]
         sizes, before = {}, 0.0
         for limit, total in sorted(rows, key=lambda row: float(row[0].replace("+Inf", "inf"))):
             if total > before:

@@ -74,9 +74,9 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Images in a start",
             "short",
             (
-                _recorded("job:resnet50_batch_images:mean1m", "mean"),
+                _recorded("job:resnet50_batch_size:mean1m", "mean"),
                 (
-                    "histogram_quantile(0.9, sum by (job, le) (rate(resnet50_batch_images_bucket" + _JOB + "[1m])))",
+                    "histogram_quantile(0.9, sum by (job, le) (rate(resnet50_batch_size_bucket" + _JOB + "[1m])))",
                     "p90",
                 ),
             ),
@@ -172,7 +172,7 @@ def build() -> str:
             dashboard.QueryVariable("job")
             .label("Job")
             .datasource(SOURCE)
-            .query("label_values(resnet50_cards_working, job)")
+            .query("label_values(resnet50_cards_ready, job)")
             .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
             .multi(True)
             .include_all(True)

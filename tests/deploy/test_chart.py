@@ -99,7 +99,10 @@ def test_a_broken_manifest_is_found(words: str, validated: tuple[object, dict[st
         ({"model.repository": "s3://models/x"}, "/model"),
         ({"model.sample": "false", "model.repository": "ftp://models/x"}, "/model/repository"),
         ({"model.sample": "false", "model.repository": "/models/x"}, "/model/volume"),
-        ({"model.sample": "false", "model.repository": "s3://m/x", "parameters.resnet50.quorum": "1"}, "/parameters"),
+        (
+            {"model.sample": "false", "model.repository": "s3://m/x", "parameters.resnet50.min_ready_cards": "1"},
+            "/parameters",
+        ),
         ({"tls.mutual": "true"}, "/tls/secret"),
         ({"gateway.enabled": "true"}, "/gateway/parents"),
         ({"autoscaling.enabled": "true"}, "/autoscaling/imagesPerCard"),
@@ -194,7 +197,7 @@ def test_a_card_comes_from_the_device_plugin() -> None:
 @pytest.mark.parametrize("source", [*VALUES, DEPLOY / "kserve" / "serving-runtime.yaml"], ids=lambda path: path.stem)
 def test_the_command_takes_the_arguments(source: Path) -> None:
     if source in VALUES:
-        given = ("--set", "parameters.resnet50.quorum=1") if source.stem != "autoscaled" else ()
+        given = ("--set", "parameters.resnet50.min_ready_cards=1") if source.stem != "autoscaled" else ()
         words = container(render("-f", source, *given))["args"]
     else:
         words = yaml.safe_load(source.read_text())["spec"]["containers"][0]["args"]

@@ -59,10 +59,10 @@ def stand_in(ready: int, metrics: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("ready", "metrics", "works", "words"),
     [
-        (200, 'resnet50_cards_working{model="resnet50",version="1"} 2', True, ""),
-        (200, 'resnet50_cards_working{model="resnet50",version="1"} 0', False, "no card works"),
-        (200, 'resnet50_cards_working_since{model="resnet50"} 1', False, "no metric resnet50_cards_working"),
-        (400, 'resnet50_cards_working{model="resnet50",version="1"} 2', False, "400"),
+        (200, 'resnet50_cards_ready{model="resnet50",version="1"} 2', True, ""),
+        (200, 'resnet50_cards_ready{model="resnet50",version="1"} 0', False, "no card works"),
+        (200, 'resnet50_cards_ready_since{model="resnet50"} 1', False, "no metric resnet50_cards_ready"),
+        (400, 'resnet50_cards_ready{model="resnet50",version="1"} 2', False, "400"),
     ],
 )
 def test_without_a_working_card_it_is_not_ready(ready: int, metrics: str, works: bool, words: str) -> None:

@@ -154,7 +154,7 @@ def test_decoding_waits_for_a_slow_card(sample: Path, tmp_path: Path) -> None:
     for config in source.glob("*/config.pbtxt"):
         config.write_text(re.sub(r"max_batch_size: 128", "max_batch_size: 8", config.read_text()))
     text = (source / "preprocess" / "config.pbtxt").read_text()
-    text = re.sub(r'("max_inflight"\s+value\s*{\s*string_value: )"256"', r'\1"8"', text)
+    text = re.sub(r'("max_inflight_requests"\s+value\s*{\s*string_value: )"256"', r'\1"8"', text)
     text = re.sub(r"max_queue_size: 1024", "max_queue_size: 100", text)
     (source / "preprocess" / "config.pbtxt").write_text(text)
     answers: list[Any] = []

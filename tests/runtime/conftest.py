@@ -60,7 +60,7 @@ def serve(
                 "xclbin": str(material.folder / "card.xclbin"),
                 "fcweights": str(material.folder / "weights.npy"),
                 "card": "software:90",
-                "buffer_images": "4",
+                "kernel_batch_size": "4",
                 "kernel_timeout_s": "20",  # the machine may be busy; a test of hangs says how long it waits
                 **values,
             }

@@ -87,7 +87,7 @@ def test_a_card_that_stays_bad_is_quarantined(serve: Serve, faults: Faults, answ
 
 
 def test_the_other_card_goes_on(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(card="software:90,software:91", kernel_timeout_s="1", quorum="1")
+    service = serve(card="software:90,software:91", kernel_timeout_s="1", min_ready_cards="1")
     faults({"fault": "hang", "card": "software:91"}, {"fault": "program", "card": "software:91", "count": 1000})
     for _ in range(8):
         answers.send(service, 4)
@@ -103,7 +103,7 @@ def test_the_other_card_goes_on(serve: Serve, faults: Faults, answers: Answers) 
 
 
 def test_the_quorum_decides_on_readiness(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(card="software:90,software:91", quorum="2", recovery_attempts="1")
+    service = serve(card="software:90,software:91", min_ready_cards="2", recovery_attempts="1")
     assert service.pool.is_ready()
     faults({"fault": "sync_from_device"}, {"fault": "program", "count": 1})  # each card has its own count
     answers.send(service, 4)

@@ -33,7 +33,7 @@ def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: A
 
 
 def test_a_batch_that_waits_for_the_card_takes_more_requests(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(buffer_images="8")
+    service = serve(kernel_batch_size="8")
     worker = service.pool.workers[0]
     worker.latency = LatencyModel(0.5, 0.0)
     faults({"fault": "slow", "seconds": 0.5, "count": 1})
@@ -186,9 +186,9 @@ def test_metrics_are_told(serve: Serve, answers: Answers) -> None:
     samples = {(name, labels): value for name, labels, value in service.metrics.samples()}
     card = ("card", "software:90")
     assert samples["resnet50_images_total", (card,)] == 3
-    assert samples["resnet50_batch_images_bucket", (card, ("le", "2"))] == 0
-    assert samples["resnet50_batch_images_bucket", (card, ("le", "4"))] == 1
-    assert samples["resnet50_batch_images_bucket", (card, ("le", "+Inf"))] == 1
+    assert samples["resnet50_batch_size_bucket", (card, ("le", "2"))] == 0
+    assert samples["resnet50_batch_size_bucket", (card, ("le", "4"))] == 1
+    assert samples["resnet50_batch_size_bucket", (card, ("le", "+Inf"))] == 1
     assert samples["resnet50_kernel_seconds_count", (card,)] == 1
     assert samples["resnet50_total_seconds_count", (card,)] == 2
     assert 0 < samples["resnet50_kernel_seconds_sum", (card,)] < 30

@@ -93,4 +93,4 @@ def test_without_metrics_it_warns_once_and_holds_nothing_back(
         queue.wait_for_room(100)
     assert time.monotonic() - start < 5
     assert len(warnings) == 1
-    assert "max_inflight" in warnings[0]
+    assert "max_inflight_requests" in warnings[0]

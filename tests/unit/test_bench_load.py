@@ -68,12 +68,12 @@ def test_stages_add_up_to_the_clients_latency() -> None:
             ("resnet50_kernel_seconds_count", "resnet50", ""): 50,
             ("resnet50_total_seconds_sum", "resnet50", ""): 0.3,
             ("resnet50_total_seconds_count", "resnet50", ""): 100,
-            ("resnet50_batch_images_sum", "resnet50", ""): 100,
-            ("resnet50_batch_images_count", "resnet50", ""): 50,
-            ("resnet50_batch_images_bucket", "resnet50", "1"): 10,
-            ("resnet50_batch_images_bucket", "resnet50", "2"): 45,
-            ("resnet50_batch_images_bucket", "resnet50", "4"): 50,
-            ("resnet50_batch_images_bucket", "resnet50", "+Inf"): 50,
+            ("resnet50_batch_size_sum", "resnet50", ""): 100,
+            ("resnet50_batch_size_count", "resnet50", ""): 50,
+            ("resnet50_batch_size_bucket", "resnet50", "1"): 10,
+            ("resnet50_batch_size_bucket", "resnet50", "2"): 45,
+            ("resnet50_batch_size_bucket", "resnet50", "4"): 50,
+            ("resnet50_batch_size_bucket", "resnet50", "+Inf"): 50,
         }
     )
     stages = counted.stages_ms(0.005, encoded=False)

@@ -34,10 +34,10 @@ ALVEO = card(1.6e-3, 0.368e-3)
 def test_ready_presets_change_what_they_are_for_alone(preset: str) -> None:
     images, workers = TABLE[preset]
     kernel, decoder = (read(REPOSITORY / model / "configs" / f"{preset}.pbtxt") for model in ("resnet50", "preprocess"))
-    assert kernel.parameters["buffer_images"].string_value == images
-    assert decoder.parameters["workers"].string_value == workers
+    assert kernel.parameters["kernel_batch_size"].string_value == images
+    assert decoder.parameters["decode_workers"].string_value == workers
     assert set(kernel.parameters) <= {parameter.name for parameter in parameters.RESNET50}
-    for config, name in ((kernel, "buffer_images"), (decoder, "workers")):
+    for config, name in ((kernel, "kernel_batch_size"), (decoder, "workers")):
         plain = read(REPOSITORY / config.name / "config.pbtxt")
         for each in (config, plain):
             each.parameters.pop(name, None)
@@ -66,7 +66,7 @@ def test_models_without_the_preset_are_named(sample: Path, tmp_path: Path) -> No
 def test_a_chosen_batching_is_in_the_configuration(sample: Path, tmp_path: Path) -> None:
     deployment = Deployment(sample / "card.xclbin", sample / "fcweights.csv", batching=Batching(24, 1.5e-3))
     kernel = read(deployment.make_repository(tmp_path / "models") / "resnet50" / "config.pbtxt")
-    assert kernel.parameters["buffer_images"].string_value == "24"
+    assert kernel.parameters["kernel_batch_size"].string_value == "24"
     assert list(kernel.dynamic_batching.preferred_batch_size) == [24]
     assert kernel.dynamic_batching.max_queue_delay_microseconds == 1500
 

@@ -24,11 +24,11 @@ def test_a_software_card_keeps_most_of_the_cores(card: str, cores: int, workers:
 def test_a_stated_number_stands(tmp_path: Path, stated: str, kept: bool) -> None:
     path = tmp_path / "preprocess" / "config.pbtxt"
     path.parent.mkdir()
-    text, found = re.subn(r'(key: "workers" value { string_value: )"0"', rf'\1"{stated}"', CONFIG.read_text())
+    text, found = re.subn(r'(key: "decode_workers" value { string_value: )"0"', rf'\1"{stated}"', CONFIG.read_text())
     assert found == 1
     path.write_text(text)
     size_decoding(tmp_path, "xrt:0")
-    workers = re.search(r'key: "workers"\s+value {\s+string_value: "(\d+)"', path.read_text())
+    workers = re.search(r'key: "decode_workers"\s+value {\s+string_value: "(\d+)"', path.read_text())
     assert workers
     assert workers[1] == ("7" if kept else str(max(2, usable_cpus())))
 

@@ -21,7 +21,7 @@ class Machine:
         cores: decoding threads, one a core.
         start_s: what a start costs whatever its size; the published Alveo U250 by default.
         image_s: what each image adds.
-        max_batch: images in a start at most (`buffer_images`).
+        max_batch: images in a start at most (`kernel_batch_size`).
         buffer_sets: starts that a card holds, the running one included (`buffer_sets`).
         decode_s: a core's time for decoding an image and carrying it through the server; 0 where clients send pixels.
         copy_s: an image from Triton's tensors to the card's memory, one after the other.

@@ -51,7 +51,7 @@ class MetricsExporter:
     def _look(self) -> None:
         now_s = time.monotonic()
         elapsed_s, self._last_s = now_s - self._last_s, now_s
-        self._metrics.set("resnet50_cards_working", self._pool.working)
+        self._metrics.set("resnet50_cards_ready", self._pool.working)
         for worker in self._pool.workers:
             kernel = worker.kernel
             if kernel is None or worker.card in self._silent:

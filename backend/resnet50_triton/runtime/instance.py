@@ -47,7 +47,7 @@ class ModelInstance:
 
     Raises:
         SetupError: a file or a parameter is wrong.
-        CardError: fewer cards work than the quorum asks for.
+        CardError: fewer cards work than the min_ready_cards asks for.
     """
 
     def __init__(
@@ -57,20 +57,20 @@ class ModelInstance:
         check_uuid(self.image, parameters["xclbin_uuid"])
         self.metrics = Metrics()
         self.cards = assign(card_names(parameters["card"]), place)
-        quorum = min(parameters["quorum"], len(self.cards))
+        min_ready_cards = min(parameters["min_ready_cards"], len(self.cards))
         with ExitStack() as stack:
             # A card is programmed again long after the load: with this image, whatever has become of the file.
             folder = tempfile.TemporaryDirectory(prefix="image-", dir=server_directory(place.server))
             stack.callback(folder.cleanup)
             self._xclbin = Path(folder.name) / self.image.path.name
             shutil.copyfile(self.image.path, self._xclbin)
-            workers = self._open(parameters, place, max_batch, quorum, stack)
-            self.pool = CardPool(workers, quorum, self.metrics, workers[0].changed)
+            workers = self._open(parameters, place, max_batch, min_ready_cards, stack)
+            self.pool = CardPool(workers, min_ready_cards, self.metrics, workers[0].changed)
             self._exporter = MetricsExporter(self.metrics, self.pool, sink)
             self._cleanup = stack.pop_all()
 
     def _open(
-        self, p: Mapping[str, Any], place: InstanceInfo, max_batch: int, quorum: int, stack: ExitStack
+        self, p: Mapping[str, Any], place: InstanceInfo, max_batch: int, min_ready_cards: int, stack: ExitStack
     ) -> list[CardWorker]:
         weights = load_fc_weights(p["fcweights"])
         network = Network.load(p["network"]) if p["network"] else None
@@ -84,7 +84,7 @@ class ModelInstance:
         selftest, cross_check = SelfTest(reference), CrossCheck(reference, p["cross_check_percent"])
         settings = Settings(
             buffer_sets=p["buffer_sets"],
-            buffer_images=p["buffer_images"] or max_batch,
+            kernel_batch_size=p["kernel_batch_size"] or max_batch,
             kernel_timeout_s=p["kernel_timeout_s"],
             recovery_attempts=p["recovery_attempts"],
             selftest_interval_s=p["selftest_interval_s"],
@@ -107,7 +107,7 @@ class ModelInstance:
             except CardError as error:
                 failures.append(error)
         failed = [error for error in failures if error is not None]
-        if len(workers) - len(failed) < quorum:
+        if len(workers) - len(failed) < min_ready_cards:
             raise failed[0]
         for worker, failure in zip(workers, failures, strict=True):
             worker.run(failure)

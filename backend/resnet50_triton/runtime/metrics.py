@@ -33,9 +33,9 @@ _BATCH_LIMITS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 FAMILIES: Mapping[str, Family] = {
     "resnet50_images_total": Family("counter", "images that the card computed and that were answered"),
-    "resnet50_batch_images_bucket": Family("counter", "starts of at most `le` images"),
-    "resnet50_batch_images_sum": Family("counter", "images in all starts"),
-    "resnet50_batch_images_count": Family("counter", "starts"),
+    "resnet50_batch_size_bucket": Family("counter", "starts of at most `le` images"),
+    "resnet50_batch_size_sum": Family("counter", "images in all starts"),
+    "resnet50_batch_size_count": Family("counter", "starts"),
     **{
         f"resnet50_{name}_seconds_{part}": Family("counter", f"{meaning}: {what}")
         for name, what in _TIMES.items()
@@ -44,7 +44,7 @@ FAMILIES: Mapping[str, Family] = {
     "resnet50_refused_total": Family("counter", "requests refused before they cost card time, by code"),
     "resnet50_failed_total": Family("counter", "requests answered UNAVAILABLE because the card failed"),
     "resnet50_card_state": Family("gauge", "1 for the state that the card is in"),
-    "resnet50_cards_working": Family("gauge", "cards that work"),
+    "resnet50_cards_ready": Family("gauge", "cards that work"),
     "resnet50_timeouts_total": Family("counter", "starts that missed their deadline"),
     "resnet50_recoveries_total": Family("counter", "failed cards that were made to work again"),
     "resnet50_recovery_seconds_total": Family("counter", "seconds from failures to recovery"),
@@ -112,7 +112,7 @@ class Metrics:
         """Count an answered batch."""
         self.add("resnet50_images_total", batch.images, card=card)
         labels = _key({"card": card})
-        self._observe("resnet50_batch_images", _BATCH_LIMITS, batch.images, labels)
+        self._observe("resnet50_batch_size", _BATCH_LIMITS, batch.images, labels)
         self._observe("resnet50_copy_seconds", _TIME_LIMITS_S, batch.copy_s, labels)
         self._observe("resnet50_kernel_seconds", _TIME_LIMITS_S, batch.kernel_s, labels)
         for total_s in batch.totals_s:

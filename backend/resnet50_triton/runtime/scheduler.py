@@ -21,16 +21,16 @@ class CardPool:
 
     Args:
         workers: one a card, running.
-        quorum: how many must work for the model to count as ready.
+        min_ready_cards: how many must work for the model to count as ready.
         metrics: where it counts.
         changed: the condition that the workers share.
     """
 
     def __init__(
-        self, workers: Sequence[CardWorker], quorum: int, metrics: Metrics, changed: threading.Condition
+        self, workers: Sequence[CardWorker], min_ready_cards: int, metrics: Metrics, changed: threading.Condition
     ) -> None:
         self.workers = workers
-        self.quorum = quorum
+        self.min_ready_cards = min_ready_cards
         self._metrics = metrics
         self._changed = changed
         self._closing = False
@@ -42,7 +42,7 @@ class CardPool:
 
     def is_ready(self) -> bool:
         """Whether enough cards work."""
-        return self.working >= self.quorum
+        return self.working >= self.min_ready_cards
 
     def submit(self, jobs: Sequence[Job], attend: bool = False) -> None:
         """Bring requests to the cards; every one is answered, now or later, whatever happens. For one thread.

@@ -63,7 +63,7 @@ class Settings:
     """How a card is run."""
 
     buffer_sets: int = 3
-    buffer_images: int = 128
+    kernel_batch_size: int = 128
     kernel_timeout_s: float | None = None  # None: from the measured curve
     recovery_attempts: int = 5
     selftest_interval_s: float | None = 60.0
@@ -523,7 +523,7 @@ class CardWorker:
             self._xclbin,
             self._weights,
             self.card,
-            max_batch=settings.buffer_images,
+            max_batch=settings.kernel_batch_size,
             timeout_s=timeout_s,
             threads=settings.threads,
             buffer_sets=settings.buffer_sets,

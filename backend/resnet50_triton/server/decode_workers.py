@@ -29,6 +29,6 @@ def size_decoding(repository: Path, card: str) -> None:
     path = repository / "preprocess" / "config.pbtxt"
     if not path.is_file():
         return  # a repository without it serves pixels alone
-    if read_config(path).parameters["workers"].string_value in ("", "0"):
+    if read_config(path).parameters["decode_workers"].string_value in ("", "0"):
         with changed_config(path) as config:
-            config.parameters["workers"].string_value = str(decode_workers(card, usable_cpus()))
+            config.parameters["decode_workers"].string_value = str(decode_workers(card, usable_cpus()))

@@ -36,7 +36,7 @@ def take_preset(repository: Path, name: str) -> None:
 def set_batching(repository: Path, batching: Batching) -> None:
     """Make the kernel model form such batches."""
     with changed_config(repository / "resnet50" / "config.pbtxt") as config:
-        config.parameters["buffer_images"].string_value = str(batching.images)
+        config.parameters["kernel_batch_size"].string_value = str(batching.images)
         del config.dynamic_batching.preferred_batch_size[:]
         config.dynamic_batching.max_queue_delay_microseconds = round(1e6 * batching.delay_s)
         if batching.delay_s:  # or Triton would wait although the batch is full
@@ -46,7 +46,7 @@ def set_batching(repository: Path, batching: Batching) -> None:
 def describe(repository: Path) -> str:
     """What a repository's models are set to, of what presets set."""
     kernel = read_config(repository / "resnet50" / "config.pbtxt")
-    images = int(kernel.parameters["buffer_images"].string_value or 0) or kernel.max_batch_size
+    images = int(kernel.parameters["kernel_batch_size"].string_value or 0) or kernel.max_batch_size
     delay_ms = kernel.dynamic_batching.max_queue_delay_microseconds / 1e3
     facts = [
         f"at most {images} image{'s' if images > 1 else ''} in a start of the card",

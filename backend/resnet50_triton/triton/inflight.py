@@ -25,13 +25,13 @@ class CardQueue:
     """The requests that wait for the card.
 
     Args:
-        max_inflight: how many may wait; 0: any number.
+        max_inflight_requests: how many may wait; 0: any number.
         model: the model that drives the card.
         warn: told, now and then, that the metrics cannot be read, in which case nothing is held back.
     """
 
-    def __init__(self, max_inflight: int, warn: Callable[[str], None], model: str = "resnet50") -> None:
-        self.max_inflight = max_inflight
+    def __init__(self, max_inflight_requests: int, warn: Callable[[str], None], model: str = "resnet50") -> None:
+        self.max_inflight_requests = max_inflight_requests
         self._warn = warn
         address = os.environ.get(ENVIRONMENT, DEFAULT_ADDRESS)
         self._connection = http.client.HTTPConnection(address, timeout=2)
@@ -40,11 +40,11 @@ class CardQueue:
         self._blind_until = 0.0
 
     def wait_for_room(self, requests: int) -> None:
-        """Wait until fewer than `max_inflight` wait for the card, then count `requests` more to them."""
-        if self.max_inflight:
-            while self._at_most >= self.max_inflight and time.monotonic() >= self._blind_until:
+        """Wait until fewer than `max_inflight_requests` wait for the card, then count `requests` more to them."""
+        if self.max_inflight_requests:
+            while self._at_most >= self.max_inflight_requests and time.monotonic() >= self._blind_until:
                 self._look()
-                if self._at_most >= self.max_inflight:
+                if self._at_most >= self.max_inflight_requests:
                     time.sleep(POLL_S)
             self._at_most += requests
 
@@ -66,5 +66,5 @@ class CardQueue:
         self._blind_until = time.monotonic() + RETRY_S
         self._warn(
             f"the server's metrics at {self._connection.host}:{self._connection.port} cannot be read ({reason}): "
-            f"decoding does not wait for the card (set {ENVIRONMENT}=host:port, or the parameter max_inflight to 0)"
+            f"decoding does not wait for the card (set {ENVIRONMENT}=host:port, or the parameter max_inflight_requests to 0)"
         )

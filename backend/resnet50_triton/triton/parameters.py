@@ -99,10 +99,10 @@ RESNET50 = (
     Parameter("fcweights", "the FC weights: CSV of 1000 x 2048 int8, or .npy", is_file=True),
     Parameter("card", "the cards: software:N or xrt:N, several with commas, or xrt:*", default="software:0"),
     Parameter("xclbin_uuid", "the UUID that the xclbin must have; any where left out", str, ""),
-    Parameter("quorum", "the model is ready while so many cards work", whole_number(1, 1024), "1"),
+    Parameter("min_ready_cards", "the model is ready while so many cards work", whole_number(1, 1024), "1"),
     Parameter("threads", "CPU threads of a software card, 0: one per CPU", whole_number(0, 1024), "0"),
     Parameter("buffer_sets", "sets of buffers a card, filled and read in turn", whole_number(3, 64), "3"),
-    Parameter("buffer_images", "images a set, 0: max_batch_size", whole_number(0, 65536), "0"),
+    Parameter("kernel_batch_size", "images a set, 0: max_batch_size", whole_number(0, 65536), "0"),
     Parameter(
         "kernel_timeout_s", "a start that takes longer fails the card; auto: measured", seconds_or("auto"), "auto"
     ),
@@ -115,14 +115,16 @@ RESNET50 = (
 )
 
 PREPROCESS = (
-    Parameter("workers", "decoding threads, 0: one per CPU", whole_number(0, 1024), "0"),
+    Parameter("decode_workers", "decoding threads, 0: one per CPU", whole_number(0, 1024), "0"),
     Parameter("mode", "how images become 224x224", one_of("stretch", "center_crop"), "stretch"),
     Parameter("truncated", "images whose data end early or are corrupt", one_of("refuse", "accept"), "refuse"),
     Parameter("scaled_decode", "decode large JPEGs at a fraction: faster, not exact", one_of("off", "on"), "off"),
     Parameter("max_encoded_bytes", "larger files are refused", whole_number(1, 2**31 - 1), str(32 << 20)),
     Parameter("max_pixels", "images of more pixels are refused", whole_number(1, 178_000_000), "64000000"),
     Parameter("max_decode_s", "images that take longer are refused", seconds, "10"),
-    Parameter("max_inflight", "requests that may wait for the card, 0: any number", whole_number(0, 1_000_000), "256"),
+    Parameter(
+        "max_inflight_requests", "requests that may wait for the card, 0: any number", whole_number(0, 1_000_000), "256"
+    ),
 )
 
 

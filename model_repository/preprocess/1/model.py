@@ -18,8 +18,8 @@ class TritonPythonModel:
         warnings.filterwarnings("ignore", module="PIL")
         p = triton.parameters(PREPROCESS, args, __file__)
         self.max_decode_s = p["max_decode_s"]
-        self.pool = DecodePool(p["workers"] or len(os.sched_getaffinity(0)), DecodeOptions.of_parameters(p))
-        self.card_queue = CardQueue(p["max_inflight"], pb_utils.Logger.log_warn)
+        self.pool = DecodePool(p["decode_workers"] or len(os.sched_getaffinity(0)), DecodeOptions.of_parameters(p))
+        self.card_queue = CardQueue(p["max_inflight_requests"], pb_utils.Logger.log_warn)
 
     def execute(self, requests):
         self.card_queue.wait_for_room(len(requests))
