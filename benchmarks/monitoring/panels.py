@@ -190,7 +190,7 @@ def main() -> int:
                 default_repository(),
                 SAMPLE / "card.xclbin",
                 SAMPLE / "fcweights.csv",
-                parameters={"resnet50": parameters, "preprocess": {"workers": "2"}},
+                parameters={"resnet50": parameters, "preprocess": {"decode_workers": "2"}},
             )
             servers[name] = stack.enter_context(Server(repository))
         for server in servers.values():

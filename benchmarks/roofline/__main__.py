@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     how, neighbours = made("make bench-roofline"), Neighbours()
     files = photos.read(args.photos)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), np.uint8)
-    parameters = {"preprocess": {"workers": str(args.workers)}} if args.workers else {}
+    parameters = {"preprocess": {"decode_workers": str(args.workers)}} if args.workers else {}
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet50-roofline-")))
         images = write_images(scratch / "images.json", files)

@@ -29,7 +29,7 @@ def test_paths_defaults_and_types(tmp_path: Path, files: dict[str, str]) -> None
 
 
 def test_tritons_own_parameters_are_let_through(tmp_path: Path) -> None:
-    assert read_parameters(PREPROCESS, config(EXECUTION_ENV_PATH="/x"), tmp_path)["workers"] == 0
+    assert read_parameters(PREPROCESS, config(EXECUTION_ENV_PATH="/x"), tmp_path)["decode_workers"] == 0
 
 
 @pytest.mark.parametrize(

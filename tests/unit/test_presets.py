@@ -37,7 +37,7 @@ def test_ready_presets_change_what_they_are_for_alone(preset: str) -> None:
     assert kernel.parameters["kernel_batch_size"].string_value == images
     assert decoder.parameters["decode_workers"].string_value == workers
     assert set(kernel.parameters) <= {parameter.name for parameter in parameters.RESNET50}
-    for config, name in ((kernel, "kernel_batch_size"), (decoder, "workers")):
+    for config, name in ((kernel, "kernel_batch_size"), (decoder, "decode_workers")):
         plain = read(REPOSITORY / config.name / "config.pbtxt")
         for each in (config, plain):
             each.parameters.pop(name, None)

@@ -66,5 +66,5 @@ class CardQueue:
         self._blind_until = time.monotonic() + RETRY_S
         self._warn(
             f"the server's metrics at {self._connection.host}:{self._connection.port} cannot be read ({reason}): "
-            f"decoding does not wait for the card (set {ENVIRONMENT}=host:port, or the parameter max_inflight_requests to 0)"
+            f"decoding does not wait for the card (set {ENVIRONMENT}=host:port, or max_inflight_requests to 0)"
         )
