@@ -53,5 +53,5 @@ def describe(repository: Path) -> str:
         f"a batch waits up to {delay_ms:g} ms to fill" if delay_ms else "no batch waits to fill",
     ]
     if (path := repository / "preprocess" / "config.pbtxt").is_file():
-        facts.append(f"{read_config(path).parameters['workers'].string_value} decoding threads")
+        facts.append(f"{read_config(path).parameters['decode_workers'].string_value} decoding threads")
     return ", ".join(facts)
