@@ -46,7 +46,7 @@ run: sample ## start the server on the software card, classify the sample's pict
 		$(BIN)/resnet50-client accuracy $(SAMPLE)/images --labels $(SAMPLE)/images/labels.txt --url {grpc}
 
 .PHONY: serve
-serve: sample ## start the server and keep it up; PRESET=latency|throughput|auto; ARGS="--card xrt:0 --xclbin X --fcweights F" serves something else
+serve: sample ## start the server and keep it up; PRESET=latency|throughput; ARGS="--card xrt:0 --xclbin X --fcweights F" serves something else
 	@$(BIN)/resnet50-pynq serve $(if $(PRESET),--preset $(PRESET)) $(or $(ARGS),--sample $(SAMPLE))
 
 .PHONY: test

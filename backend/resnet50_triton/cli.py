@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from . import __version__
 from .errors import Resnet50Error
+from .server.presets import PRESETS
 from .xclbin.u250 import PLATFORM
 
 CARD_OF_XCLBIN = "software:N or xrt:N (default: the card that the image is for)"
@@ -23,7 +24,7 @@ examples:
   resnet50-pynq build-sample -o build/sample
   resnet50-pynq serve --sample build/sample
   resnet50-pynq serve --xclbin resnet50.xclbin --fcweights fcweights.csv --card xrt:0
-  resnet50-pynq serve --sample build/sample --card timing:0 --preset auto --latency-target-ms 20
+  resnet50-pynq serve --sample build/sample --card timing:0 --preset throughput
   resnet50-pynq run --xclbin card.xclbin --fcweights fcweights.csv --pixels in.npy -o out.npz
   resnet50-pynq infer --xclbin card.xclbin --fcweights fcweights.csv --img_path photos --max_bs 16 --labels labels.txt
   resnet50-pynq bench --xclbin card.xclbin --fcweights fcweights.csv --bs 100
@@ -143,11 +144,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     c.add_argument(
         "--preset",
-        choices=("latency", "throughput", "auto"),
-        help="batches of 1 and 4 decoding threads, of 100 and 16, or what keeps --latency-target-ms on this card",
-    )
-    c.add_argument(
-        "--latency-target-ms", type=_above_0, metavar="MS", help="for --preset auto, without decoding (default: 50)"
+        choices=tuple(PRESETS),
+        help="the original's settings: batches of 1 and 4 decoding threads, or batches of 100 and 16",
     )
     c.add_argument("--labels", type=Path, help="class names, one a line, for the classification extension")
     c.add_argument("--repository", type=Path, help="the models (default: this project's model_repository/)")
@@ -207,13 +205,6 @@ def _number(text: str) -> float:
     except ValueError:
         return math.nan
     return number if math.isfinite(number) else math.nan
-
-
-def _above_0(text: str) -> float:
-    number = _number(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
-    return number
 
 
 def _setting(text: str) -> tuple[str, str, str]:
@@ -342,9 +333,7 @@ def serve(args: argparse.Namespace) -> int:
     """Run the server until Ctrl-C, or for as long as the given program runs."""
     from .server.access import Access, read_admin_key
     from .server.deploy import Deployment, serve_until_done
-    from .server.presets import AUTO, LATENCY_TARGET_MS
     from .server.process import Ports
-    from .server.tuning import tune
 
     ports = Ports(args.host, args.http_port, args.grpc_port, args.metrics_port)
     if args.free_ports:
@@ -366,26 +355,15 @@ def serve(args: argparse.Namespace) -> int:
             return 2
         models = args.as_is
     elif args.sample:
-        models = replace(Deployment.of_sample(args.sample, args.card), parameters=parameters)
+        models = replace(Deployment.of_sample(args.sample, args.card), parameters=parameters, preset=args.preset)
     elif args.xclbin and args.fcweights:
-        models = Deployment(args.xclbin, args.fcweights, args.labels, args.card, parameters)
+        models = Deployment(args.xclbin, args.fcweights, args.labels, args.card, parameters, args.preset)
     else:
         print(
             "resnet50-pynq serve: give --sample DIRECTORY, or both --xclbin and --fcweights, or --as-is REPOSITORY",
             file=sys.stderr,
         )
         return 2
-    if args.latency_target_ms and args.preset != AUTO:
-        print("resnet50-pynq serve: --latency-target-ms is for --preset auto", file=sys.stderr)
-        return 2
-    if isinstance(models, Deployment) and args.preset == AUTO:
-        target_ms = args.latency_target_ms or LATENCY_TARGET_MS
-        print(f"preset auto: measuring {models.card} for a latency of {target_ms:g} ms ...", flush=True)
-        tuned = tune(models.xclbin, models.fcweights, models.card, target_ms / 1e3)
-        print(tuned)
-        models = replace(models, batching=tuned.batching)
-    elif isinstance(models, Deployment):
-        models = replace(models, preset=args.preset)
     options = [*access.options((args.host, http_host), args.option), *args.option]
     return serve_until_done(models, args.repository, ports, args.log, args.run, options)
 

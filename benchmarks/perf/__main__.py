@@ -27,9 +27,8 @@ from typing import Any
 
 from resnet50_triton.cards.timing import curve
 from resnet50_triton.server.deploy import Deployment
-from resnet50_triton.server.presets import AUTO, describe
 from resnet50_triton.server.process import Server
-from resnet50_triton.server.tuning import tune
+from resnet50_triton.server.repository import describe
 
 from benchmarks.common.machine import SAMPLE, made, sample_images, write_result
 from benchmarks.common.perf_analyzer import PROGRAM, Point, analyze
@@ -132,11 +131,7 @@ class Bench:
 
 
 def _deployment(setup: Setup) -> Deployment:
-    deployment = Deployment.of_sample(SAMPLE, setup.card)
-    if setup.preset != AUTO:
-        return replace(deployment, preset=setup.preset or None)
-    tuned = tune(deployment.xclbin, deployment.fcweights, setup.card, setup.latency_target_ms / 1e3)
-    return replace(deployment, batching=tuned.batching)
+    return replace(Deployment.of_sample(SAMPLE, setup.card), preset=setup.preset or None)
 
 
 def run(rows: Sequence[Row], turns: int, seconds: float, budget_s: float, setups: dict[str, str]) -> None:

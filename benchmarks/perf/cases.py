@@ -20,13 +20,11 @@ class Setup:
 
     card: str
     preset: str = ""
-    latency_target_ms: float = 0.0
 
     @property
     def name(self) -> str:
         kind = self.card.partition(":")[0]
-        target = f" {self.latency_target_ms:g} ms" if self.latency_target_ms else ""
-        return f"{kind}, preset {self.preset}{target}" if self.preset else kind
+        return f"{kind}, preset {self.preset}" if self.preset else kind
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Case:
 
 
 SOFTWARE, TIMING = Setup("software:0"), Setup("timing:0")
-PRESETS = (Setup("timing:0", "latency"), Setup("timing:0", "throughput"), Setup("timing:0", "auto", 20.0))
+PRESETS = (Setup("timing:0", "latency"), Setup("timing:0", "throughput"))
 SETUPS = (SOFTWARE, TIMING, *PRESETS)
 
 

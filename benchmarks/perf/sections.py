@@ -144,7 +144,7 @@ def _presets(load: Mapping[str, Any]) -> list[str]:
         for row in find(load, server=setup.name, input=PIXELS, transport=SHARED, batch=1):
             rows.append(
                 (
-                    (setup.preset and setup.name.partition("preset ")[2]) or "none",
+                    setup.preset or "none",
                     row["concurrency"],
                     *_spreads(row),
                     row["mean_batch"],

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from ..errors import ServerNotFound
 from .decode_workers import size_decoding
-from .presets import Batching, describe, set_batching
 from .process import Ports, Server
-from .repository import default_repository, make_repository
+from .repository import default_repository, describe, make_repository
 
 _WATCH_S = 0.25
 
@@ -27,8 +26,7 @@ class Deployment:
     labels: Path | None = None
     card: str = "software:0"
     parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of the models, beside the above
-    preset: str | None = None  # one of presets.READY
-    batching: Batching | None = None  # instead of the preset's or the models' own
+    preset: str | None = None  # one of presets.PRESETS
 
     @classmethod
     def of_sample(cls, directory: Path, card: str = "software:0") -> Deployment:
@@ -46,8 +44,6 @@ class Deployment:
             {**self.parameters, "resnet50": {"card": self.card, **self.parameters.get("resnet50", {})}},
             self.preset,
         )
-        if self.batching:
-            set_batching(repository, self.batching)
         size_decoding(repository, self.card)
         return repository
 

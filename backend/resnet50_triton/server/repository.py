@@ -9,8 +9,8 @@ from pathlib import Path
 from ..errors import BadParameter, ServerNotFound
 from ..tensors import LOGITS
 from ..xclbin.kernel_info import read_xclbin
-from .config import changed_config
-from .presets import take_preset
+from .config import changed_config, read_config
+from .presets import PRESETS
 
 LABELS = "labels.txt"
 
@@ -43,21 +43,19 @@ def make_repository(
         fcweights: the FC weights file.
         labels: class names, one a line.
         parameters: per model, parameters to set: {"resnet50": {"card": "xrt:0"}}.
-        preset: one of `presets.READY`.
+        preset: one of `presets.PRESETS`.
 
     Raises:
         BadXclbin: `xclbin` cannot be used.
-        BadParameter: a file is missing, or a model or preset does not exist.
+        BadParameter: a file is missing, or a model does not exist.
     """
     image = read_xclbin(xclbin)
     for path in (fcweights, *([labels] if labels else [])):
         if not path.is_file():
             raise BadParameter(f"{path} is not a file")
     shutil.copytree(source, directory, ignore=shutil.ignore_patterns("__pycache__"))
-    if preset:
-        take_preset(directory, preset)
-    for unused in directory.glob("*/configs"):  # they do not know this deployment's files
-        shutil.rmtree(unused)
+    for model, values in PRESETS[preset].items() if preset else ():
+        _set_parameters(directory / model / "config.pbtxt", values)
     files = {"xclbin": str(xclbin.resolve()), "fcweights": str(fcweights.resolve())}
     _set_parameters(directory / "resnet50" / "config.pbtxt", files)
     for model, values in (parameters or {}).items():
@@ -87,3 +85,13 @@ def drop_outputs(path: Path, *names: str) -> None:
         for step in config.ensemble_scheduling.step:
             for name in names:
                 step.output_map.pop(name, None)
+
+
+def describe(repository: Path) -> str:
+    """What a repository's models are set to, of what presets set."""
+    kernel = read_config(repository / "resnet50" / "config.pbtxt")
+    images = int(kernel.parameters["kernel_batch_size"].string_value or 0) or kernel.max_batch_size
+    text = f"at most {images} image{'s' if images > 1 else ''} in a run of the card"
+    if (path := repository / "preprocess" / "config.pbtxt").is_file():
+        text += f", {read_config(path).parameters['decode_workers'].string_value} decoding threads"
+    return text
