@@ -38,6 +38,7 @@ from resnet50_triton.xclbin.u250 import KERNEL_ADDRESS
 
 FAULTS = {
     "slow": "each start lasts so many seconds longer: 'slow 2.5'",
+    "hold": "no start ends before the fault has gone",
     "hang": "no start ends any more",
     "wrong": "the results are in the wrong order",
     "noise": "what this process answers while a start runs is no message of the protocol",
@@ -180,6 +181,8 @@ class Device:
         fault, seconds = self._fault()
         while fault == "hang":
             time.sleep(1)
+        while fault == "hold" and self._fault()[0] == "hold":
+            time.sleep(_RETRY_S)
         time.sleep(seconds)
         try:
             call = self._ports.call(registers, self._memory)  # type: ignore[arg-type]  # needs find() only

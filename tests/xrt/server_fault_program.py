@@ -3,6 +3,8 @@
     python server_fault_program.py FAULT TIMEOUT_S FOLDER
 
 A line of JSON for each step: its name, what came of it ("right", "wrong", or the error's code), and how long it took.
+"before" is repeated until it is right, and so is "after" where the card can come back: a busy machine may miss a
+deadline by itself.
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tritonclient.grpc
+from resnet50_triton.network.parameters import Network
+from resnet50_triton.network.reference import ReferenceEngine
 from resnet50_triton.server.process import Server
 from resnet50_triton.server.repository import default_repository, make_repository
 
@@ -24,7 +29,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 from helpers import random_pixels, random_weights
 
 BENCH = Path(os.environ["RESNET50_XRT_BENCH"])
-RECOVERY_S = 20.0
+LIMIT_S = 60.0
 
 
 def main() -> None:
@@ -51,7 +56,8 @@ def show_fault(client: tritonclient.grpc.InferenceServerClient, fault: str, time
     pixels = random_pixels(3, 2)
     tensor = tritonclient.grpc.InferInput("PIXELS", pixels.shape, "UINT8")
     tensor.set_data_from_numpy(pixels)
-    expected = client.infer("resnet50", [tensor]).as_numpy("LOGITS")
+    network = Network.load(os.environ["RESNET50_XRT_NETWORK"])
+    expected = ReferenceEngine(network).logits(pixels, random_weights(2))
 
     def classify(step: str) -> str:
         start_s = time.monotonic()
@@ -64,7 +70,7 @@ def show_fault(client: tritonclient.grpc.InferenceServerClient, fault: str, time
         print(json.dumps({"step": step, "outcome": outcome, "duration_s": duration_s}), flush=True)
         return outcome
 
-    classify("before")
+    repeat(classify, "before")
     if fault == "kill":
         (BENCH / "fault").write_text("hang")
         model = int((BENCH / "model.pid").read_text())
@@ -74,8 +80,15 @@ def show_fault(client: tritonclient.grpc.InferenceServerClient, fault: str, time
     classify("during")
     classify("at once")
     (BENCH / "fault").unlink()
-    end_s = time.monotonic() + (RECOVERY_S if fault != "kill" else 0)
-    while classify("after") != "right" and time.monotonic() < end_s:
+    if fault == "kill":
+        classify("after")
+    else:
+        repeat(classify, "after")
+
+
+def repeat(classify: Callable[[str], str], step: str) -> None:
+    end_s = time.monotonic() + LIMIT_S
+    while classify(step) != "right" and time.monotonic() < end_s:
         time.sleep(0.1)
 
 

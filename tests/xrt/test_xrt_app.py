@@ -14,7 +14,7 @@ from xrt_bench import Bench, BenchOf, OpenBench, Outcome
 
 
 def command(bench: Bench, *words: object) -> Outcome:
-    outcome = bench.run("-m", "resnet50_triton.cli", *map(str, words), timeout_s=60)
+    outcome = bench.run("-m", "resnet50_triton.cli", *map(str, words), timeout_s=180)
     assert not bench.take_errors()
     return outcome
 

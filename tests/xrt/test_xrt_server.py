@@ -27,7 +27,7 @@ def test_serve_and_classify(open_bench: OpenBench, sample: Path, tmp_path: Path)
     serve = ("serve", "--card", "xrt:0", "--xclbin", bench.image, "--fcweights", sample / "fcweights.csv")
     options = ("--free-ports", "--log", tmp_path / "server.log")
     program = (bench.python, PROGRAM, "{grpc}", tmp_path / "out.npz", *(sample / "images" / name for name, _ in lines))
-    outcome = bench.run("-m", "resnet50_triton.cli", *serve, *options, "--", *program, timeout_s=120)
+    outcome = bench.run("-m", "resnet50_triton.cli", *serve, *options, "--", *program, timeout_s=200)
     assert outcome.code == 0, outcome
     assert not bench.take_errors()
 

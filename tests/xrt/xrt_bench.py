@@ -20,6 +20,9 @@ from resnet50_triton.xclbin.kernel_info import KernelVariant
 from resnet50_triton.xclbin.u250 import PLATFORM
 from xrt_machine import HERE, SOCKET, make_environment, make_image, make_python
 
+_LOOK_S = 0.2
+_ENDING_S = 2.0  # for a program that ends by itself after what was waited for
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -88,12 +91,13 @@ class Bench:
         path.unlink(missing_ok=True)
         return text
 
-    def run(self, *command: str | Path, timeout_s: float) -> Outcome:
+    def run(self, *command: str | Path, timeout_s: float, until: str | None = None) -> Outcome:
         """Run a program on this machine, in a session of its own, because XRT kills its process group when it crashes.
 
         Args:
             command: the program after the bench's Python, as "-c", "print(1)".
             timeout_s: how long at most: XRT itself waits for ever for a device process that has gone.
+            until: end the program as soon as its output holds this.
         """
         start_s = time.monotonic()
         with (self.directory / "output").open("w+") as output:
@@ -107,8 +111,12 @@ class Bench:
             )
             code: int | None = None
             try:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    code = process.wait(timeout_s)
+                while code is None and time.monotonic() < start_s + timeout_s:
+                    seen = until is not None and until in (self.directory / "output").read_text()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        code = process.wait(_ENDING_S if seen else _LOOK_S)
+                    if seen:
+                        break
             finally:
                 _kill_group(process)
             duration_s = time.monotonic() - start_s
