@@ -154,10 +154,6 @@ bench-capacity: $(VENV)/.tools sample perf-analyzer ## the capacity model agains
 capacity-table: $(VENV)/.tools ## how a card's batches and latencies follow its load, by the simulation
 	@$(BIN)/python -m benchmarks.capacity.table $(ARGS)
 
-.PHONY: dashboard-panels
-dashboard-panels: $(VENV)/.tools sample ## pictures of the dashboard's panels, from servers under load (needs prometheus)
-	@$(BIN)/python -m benchmarks.monitoring.panels $(ARGS)
-
 .PHONY: clean
 clean: ## remove the virtual environment and everything built
 	rm -rf $(VENV) build

@@ -111,3 +111,16 @@ def test_a_broken_xrt_is_named() -> None:
     output = _run(code, XILINX_XRT="/nonexistent")
     assert "CardNotFound: card 'software:0': pynq cannot load XRT" in output
     assert "correct XILINX_XRT, or unset it" in output
+
+
+def test_a_software_card_never_fails_on_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults are a kind of their own: nothing in the environment makes a product's card fail."""
+    monkeypatch.setenv("RESNET50_FAULTS", "/nonexistent/faults.json")
+    assert "PURPOSE" not in open_card("software:8").name
+    assert "PURPOSE" in open_card("faulty:8").name
+
+
+def test_a_faulty_card_without_its_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESNET50_FAULTS", raising=False)
+    with pytest.raises(BadParameter, match=r"'faulty:7': environment RESNET50_FAULTS is not set.*'software:7'"):
+        open_card("faulty:7")

@@ -1,6 +1,6 @@
 """Every fault through the real server under load, as a table: `make fault-report` writes docs/faults-table.md.
 
-A fault is injected into the software card while clients keep sending. Each request is accounted for. Recovery is the
+A fault is injected into the card while clients keep sending. Each request is accounted for. Recovery is the
 time from the injection to the first right answer to a request that was sent after the last failure.
 """
 
@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 import psutil
 from chaos.checked_load import RIGHT, WRONG, Prober
-from resnet50_triton.cards.faulty import inject
-from resnet50_triton.cards.software import FAULTS_VARIABLE
+from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.runtime.kernel import Kernel
 from resnet50_triton.server.process import Server
 from resnet50_triton.server.repository import default_repository, make_repository
@@ -64,8 +63,8 @@ CASES = (
     ),
     Case(
         "one of two cards hangs and stays bad",
-        ({"fault": "hang", "card": "software:1"}, {"fault": "program", "card": "software:1", "count": 1000}),
-        {"card": "software:0,software:1", "threads": "1"},
+        ({"fault": "hang", "card": "faulty:1"}, {"fault": "program", "card": "faulty:1", "count": 1000}),
+        {"card": "faulty:0,faulty:1", "threads": "1"},
     ),
     Case("kill -9 of the model's process, bare tritonserver", (), kill=True, answer_s=30.0),
     Case("kill -9 of the model's process, `resnet50-pynq serve`", (), kill=True, guarded=True, answer_s=30.0),
@@ -76,9 +75,9 @@ def run(case: Case, sample: Path, pixels: Any, expected: Any, load_s: float) -> 
     """Serve, inject, and account for every request."""
     with tempfile.TemporaryDirectory(prefix="resnet50-faults-") as scratch:
         faults = Path(scratch) / "faults.json"
-        os.environ[FAULTS_VARIABLE] = str(faults)
+        os.environ[ENVIRONMENT] = str(faults)
         inject(faults)
-        parameters = {"resnet50": {"kernel_timeout_s": "2", **case.parameters}}
+        parameters = {"resnet50": {"card": "faulty:0", "kernel_timeout_s": "2", **case.parameters}}
         repository = make_repository(
             Path(scratch) / "models",
             default_repository(),

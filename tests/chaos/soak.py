@@ -21,8 +21,7 @@ import numpy as np
 import psutil
 import tritonclient.grpc as grpc
 from chaos.checked_load import RIGHT, WRONG, Prober
-from resnet50_triton.cards.faulty import inject
-from resnet50_triton.cards.software import FAULTS_VARIABLE
+from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.runtime.kernel import Kernel
 from resnet50_triton.server.process import Server
 from resnet50_triton.server.repository import default_repository, make_repository
@@ -57,7 +56,7 @@ def main() -> int:
         expected = kernel.run(pixels).top5
     with tempfile.TemporaryDirectory(prefix="resnet50-soak-") as scratch:
         faults = Path(scratch) / "faults.json"
-        os.environ[FAULTS_VARIABLE] = str(faults)
+        os.environ[ENVIRONMENT] = str(faults)
         inject(faults)
         repository = make_repository(
             Path(scratch) / "models",
@@ -65,7 +64,12 @@ def main() -> int:
             options.sample / "card.xclbin",
             options.sample / "fcweights.csv",
             parameters={
-                "resnet50": {"kernel_timeout_s": "2", "cross_check_percent": "100", "recovery_attempts": "10"},
+                "resnet50": {
+                    "card": "faulty:0",
+                    "kernel_timeout_s": "2",
+                    "cross_check_percent": "100",
+                    "recovery_attempts": "10",
+                },
             },
         )
         with Server(repository, options=["--model-control-mode=explicit", "--load-model=resnet50"]) as server:

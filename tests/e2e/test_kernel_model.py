@@ -17,7 +17,7 @@ import pytest
 import tritonclient.grpc as grpc
 from google.protobuf import text_format
 from helpers import random_network
-from resnet50_triton.cards.faulty import inject
+from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.network.engine import open_engine
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.server.process import Server
@@ -70,11 +70,11 @@ def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         default_repository(),
         files / "card.xclbin",
         files / "fcweights.csv",
-        parameters={"resnet50": {"kernel_timeout_s": "2"}},
+        parameters={"resnet50": {"card": "faulty:0", "kernel_timeout_s": "2"}},
     )
     inject(folder / "faults.json")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RESNET50_FAULTS", str(folder / "faults.json"))
+        patch.setenv(ENVIRONMENT, str(folder / "faults.json"))
         options = ["--model-control-mode=explicit", "--load-model=resnet50"]
         with running(repository, options=options) as server:
             server.repository = repository  # type: ignore[attr-defined]
@@ -93,8 +93,8 @@ def test_provenance_only_when_asked_for(client: Any, files: Path) -> None:
     answer = client.infer("resnet50", tensor(2), outputs=asked)
     told = [json.loads(text) for text in answer.as_numpy("PROVENANCE").ravel()]
     assert len(told) == 2
-    assert told[0]["card"] == "software:0"
-    assert told[0]["kind"] == "software"
+    assert told[0]["card"] == "faulty:0"
+    assert told[0]["kind"] == "faulty"
     assert told[0]["xclbin_uuid"] == read_xclbin(files / "card.xclbin").uuid
     assert told[0]["batch"] == 2
     assert told[0]["kernel_us"] > 100
@@ -126,7 +126,7 @@ def test_two_models_share_the_card_but_only_with_one_image(server: Server, clien
     with pytest.raises(InferenceServerException) as refused:
         client.load_model("stranger")
     message = refused.value.message()
-    assert re.search(rf"card 'software:0' is in use by model '(resnet50|twin)' .* with {files}/card\.xclbin", message)
+    assert re.search(rf"card 'faulty:0' is in use by model '(resnet50|twin)' .* with {files}/card\.xclbin", message)
     assert f"it cannot hold {files}/other.xclbin (UUID {read_xclbin(files / 'other.xclbin').uuid})" in message
     client.unload_model("twin")
     assert np.array_equal(client.infer("resnet50", tensor(3)).as_numpy("LOGITS"), expected)
@@ -145,10 +145,10 @@ def add_model(server: Server, name: str, xclbin: Path) -> None:
 def test_metrics_beside_tritons(server: Server, client: Any) -> None:
     def images() -> float:
         text = urllib.request.urlopen(f"http://{server.metrics_url}/metrics").read().decode()
-        assert 'resnet50_card_state{card="software:0",model="resnet50",state="ready",version="1"} 1' in text
+        assert 'resnet50_card_state{card="faulty:0",model="resnet50",state="ready",version="1"} 1' in text
         assert "resnet50_power_watts{" in text
-        assert 'resnet50_kernel_seconds_bucket{card="software:0",le="+Inf"' in text
-        line = re.search(r'^resnet50_images_total{card="software:0",model="resnet50",.*} (\S+)$', text, re.MULTILINE)
+        assert 'resnet50_kernel_seconds_bucket{card="faulty:0",le="+Inf"' in text
+        line = re.search(r'^resnet50_images_total{card="faulty:0",model="resnet50",.*} (\S+)$', text, re.MULTILINE)
         return float(line[1]) if line else 0.0
 
     time.sleep(1.5)  # published once a second
@@ -272,9 +272,13 @@ def test_a_config_with_a_mistake_is_refused(server: Server, client: Any, change:
 def test_ending_answers_what_is_in_flight(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = tmp_path / "faults.json"
     inject(faults)
-    monkeypatch.setenv("RESNET50_FAULTS", str(faults))
+    monkeypatch.setenv(ENVIRONMENT, str(faults))
     repository = make_repository(
-        tmp_path / "models", default_repository(), sample / "card.xclbin", sample / "fcweights.csv"
+        tmp_path / "models",
+        default_repository(),
+        sample / "card.xclbin",
+        sample / "fcweights.csv",
+        parameters={"resnet50": {"card": "faulty:0"}},
     )
     answers: list[Any] = []
     with Server(repository) as server:

@@ -1,4 +1,4 @@
-"""Services on software cards that fail on purpose, with a network of random weights."""
+"""Services on cards that fail on purpose, with a network of random weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import random_network, random_pixels, random_weights
-from resnet50_triton.cards.faulty import inject
+from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.network.engine import open_engine
 from resnet50_triton.runtime.instance import InstanceInfo, ModelInstance
 from resnet50_triton.triton.parameters import RESNET50, read_parameters
@@ -31,11 +31,11 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 @pytest.fixture(scope="session")
 def _faults_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Cards made while this is set obey the file; the tests use indexes that nobody else uses."""
+    """The file that the faulty cards obey."""
     path = tmp_path_factory.mktemp("faults") / "faults.json"
-    os.environ["RESNET50_FAULTS"] = str(path)
+    os.environ[ENVIRONMENT] = str(path)
     yield path
-    del os.environ["RESNET50_FAULTS"]
+    del os.environ[ENVIRONMENT]
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def serve(
             given = {
                 "xclbin": str(material.folder / "card.xclbin"),
                 "fcweights": str(material.folder / "weights.npy"),
-                "card": "software:90",
+                "card": "faulty:90",
                 "kernel_batch_size": "4",
                 "kernel_timeout_s": "20",  # the machine may be busy; a test of hangs says how long it waits
                 **values,

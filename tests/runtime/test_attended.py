@@ -47,7 +47,7 @@ def test_it_is_answered_where_it_is_sent(
     assert answers.right == 3
     if size <= 4:
         assert set(answering_threads) == {threading.main_thread()}
-    wait_for(lambda: service.metrics.value("resnet50_images_total", card="software:90") == 3 * size)
+    wait_for(lambda: service.metrics.value("resnet50_images_total", card="faulty:90") == 3 * size)
 
 
 def test_a_card_that_hangs_is_noticed(serve: Serve, faults: Faults, answers: Answers) -> None:
@@ -76,7 +76,7 @@ def test_the_known_picture_is_run_between_them(serve: Serve, answers: Answers) -
         send_to_idle_card(answers, service, 1)
     answers.wait()
     assert answers.right == 30
-    assert service.metrics.value("resnet50_selftest_runs_total", card="software:90") >= 1
+    assert service.metrics.value("resnet50_selftest_runs_total", card="faulty:90") >= 1
 
 
 def test_closing_waits_for_it(serve: Serve, faults: Faults, answers: Answers) -> None:

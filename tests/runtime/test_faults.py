@@ -87,8 +87,8 @@ def test_a_card_that_stays_bad_is_quarantined(serve: Serve, faults: Faults, answ
 
 
 def test_the_other_card_goes_on(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(card="software:90,software:91", kernel_timeout_s="1", min_ready_cards="1")
-    faults({"fault": "hang", "card": "software:91"}, {"fault": "program", "card": "software:91", "count": 1000})
+    service = serve(card="faulty:90,faulty:91", kernel_timeout_s="1", min_ready_cards="1")
+    faults({"fault": "hang", "card": "faulty:91"}, {"fault": "program", "card": "faulty:91", "count": 1000})
     for _ in range(8):
         answers.send(service, 4)
     answers.wait()
@@ -103,7 +103,7 @@ def test_the_other_card_goes_on(serve: Serve, faults: Faults, answers: Answers) 
 
 
 def test_the_quorum_decides_on_readiness(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(card="software:90,software:91", min_ready_cards="2", recovery_attempts="1")
+    service = serve(card="faulty:90,faulty:91", min_ready_cards="2", recovery_attempts="1")
     assert service.pool.is_ready()
     faults({"fault": "sync_from_device"}, {"fault": "program", "count": 1})  # each card has its own count
     answers.send(service, 4)
@@ -115,8 +115,8 @@ def test_the_quorum_decides_on_readiness(serve: Serve, faults: Faults, answers: 
 def test_a_card_that_cannot_be_loaded_does_not_keep_the_others_from_serving(
     serve: Serve, faults: Faults, answers: Answers
 ) -> None:
-    faults({"fault": "program", "card": "software:91", "count": 2})
-    service = serve(card="software:90,software:91")
+    faults({"fault": "program", "card": "faulty:91", "count": 2})
+    service = serve(card="faulty:90,faulty:91")
     answers.send(service, 4, 4)
     answers.wait()
     assert answers.right == 2
@@ -133,7 +133,7 @@ def test_no_card_at_load_is_an_error(serve: Serve, faults: Faults) -> None:
 def test_silent_corruption_is_found_by_the_known_picture(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve(selftest_interval_s="0.2")
     faults({"fault": "wrong", "count": 1})
-    wait_for(lambda: service.metrics.value("resnet50_selftest_mismatches_total", card="software:90") == 1)
+    wait_for(lambda: service.metrics.value("resnet50_selftest_mismatches_total", card="faulty:90") == 1)
     works_again(service, answers)
 
 
@@ -143,7 +143,7 @@ def test_the_known_picture_is_run_under_load_too(serve: Serve, answers: Answers)
         answers.send(service, 1)
     answers.wait()
     assert answers.right == 30
-    assert service.metrics.value("resnet50_selftest_runs_total", card="software:90") >= 1
+    assert service.metrics.value("resnet50_selftest_runs_total", card="faulty:90") >= 1
 
 
 def test_the_cross_check_keeps_back_wrong_results(serve: Serve, faults: Faults, answers: Answers) -> None:
@@ -153,7 +153,7 @@ def test_the_cross_check_keeps_back_wrong_results(serve: Serve, faults: Faults, 
     answers.wait()
     assert answers.right == 0
     assert isinstance(answers.errors[0], WrongResult)
-    assert service.metrics.value("resnet50_cross_check_mismatches_total", card="software:90") == 1
+    assert service.metrics.value("resnet50_cross_check_mismatches_total", card="faulty:90") == 1
     works_again(service, answers)
 
 

@@ -59,7 +59,7 @@ def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Fault
     answers.send(service, 1)
     answers.wait()
     assert len(answers.errors) in (2, 3)  # the first may be done before its thread hears of the failure
-    wait_for(lambda: service.metrics.value("resnet50_failed_total", card="software:90") == len(answers.errors))
+    wait_for(lambda: service.metrics.value("resnet50_failed_total", card="faulty:90") == len(answers.errors))
     works_again(service, answers)
 
 
@@ -76,7 +76,7 @@ def test_a_request_that_cannot_be_copied_fails_alone(serve: Serve, answers: Answ
 
 def test_the_next_batch_is_on_the_card_before_the_first_is_done(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve()
-    card = open_card("software:90")
+    card = open_card("faulty:90")
     faults({"fault": "slow", "seconds": 0.9})
     answers.send(service, 4)
     answers.send(service, 4)
@@ -110,7 +110,7 @@ def test_cancelled_and_late_requests_cost_no_card_time(serve: Serve, faults: Fau
     answers.wait()
     assert answers.right == 4
     assert sorted(type(error).__name__ for error in answers.errors) == ["Cancelled", "Expired"]
-    assert service.metrics.value("resnet50_images_total", card="software:90") == 13
+    assert service.metrics.value("resnet50_images_total", card="faulty:90") == 13
     assert Cancelled.triton_code == "CANCELLED"
     assert Expired.triton_code == "UNAVAILABLE"
 
@@ -135,7 +135,7 @@ def test_provenance(serve: Serve, answers: Answers) -> None:
     answers.wait()
     for images, origin in answers.origins:
         assert images == slice(0, 2)
-        assert (origin.card, origin.kind, origin.xclbin_uuid) == ("software:90", "software", service.image.uuid)
+        assert (origin.card, origin.kind, origin.xclbin_uuid) == ("faulty:90", "faulty", service.image.uuid)
         assert origin.batch == 4
         assert origin.kernel_us > 100
         assert json.loads(origin.to_json()) == origin._asdict()
@@ -160,7 +160,7 @@ def test_closing_answers_what_was_taken(serve: Serve, faults: Faults, answers: A
 
 
 def test_loading_again_and_again_leaves_nothing(serve: Serve, answers: Answers, tmp_path: Path) -> None:
-    card = open_card("software:90")
+    card = open_card("faulty:90")
 
     def state() -> tuple[int, int, int, int]:
         gc.collect()
@@ -184,7 +184,7 @@ def test_metrics_are_told(serve: Serve, answers: Answers) -> None:
     answers.send(service, 1, 2)
     answers.wait()
     samples = {(name, labels): value for name, labels, value in service.metrics.samples()}
-    card = ("card", "software:90")
+    card = ("card", "faulty:90")
     assert samples["resnet50_images_total", (card,)] == 3
     assert samples["resnet50_batch_size_bucket", (card, ("le", "2"))] == 0
     assert samples["resnet50_batch_size_bucket", (card, ("le", "4"))] == 1
@@ -195,5 +195,5 @@ def test_metrics_are_told(serve: Serve, answers: Answers) -> None:
     assert samples["resnet50_card_state", (card, ("state", "ready"))] == 1
     assert samples["resnet50_cross_check_mismatches_total", (card,)] == 0  # there before anything is wrong
     assert samples["resnet50_refused_total", (("code", "UNAVAILABLE"),)] == 0
-    wait_for(lambda: 5 < service.metrics.value("resnet50_power_watts", card="software:90") < 225, 5)
-    assert service.metrics.value("resnet50_energy_joules_total", card="software:90") > 0
+    wait_for(lambda: 5 < service.metrics.value("resnet50_power_watts", card="faulty:90") < 225, 5)
+    assert service.metrics.value("resnet50_energy_joules_total", card="faulty:90") > 0

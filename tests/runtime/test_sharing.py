@@ -73,8 +73,8 @@ def two(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
 @pytest.mark.parametrize("attend", [False, True], ids=["by its thread", "by who brings them"])
 def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, attend: bool) -> None:
     services = [
-        two(InstanceInfo("a", 1, os.getpid()), card="software:92"),
-        two(InstanceInfo("b", 1, os.getpid()), card="software:93"),
+        two(InstanceInfo("a", 1, os.getpid()), card="faulty:92"),
+        two(InstanceInfo("b", 1, os.getpid()), card="faulty:93"),
     ]
     answers = [Answers(material), Answers(material)]
 
@@ -94,10 +94,10 @@ def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, 
 def test_a_model_loaded_anew_takes_the_card_with_another_image_and_gives_it_back(
     two: Serve, material: Material
 ) -> None:
-    old = two(InstanceInfo("a", 1, os.getpid()), card="software:92")
+    old = two(InstanceInfo("a", 1, os.getpid()), card="faulty:92")
     answers = Answers(material)
     answers.send(old, 4)
-    new = two(InstanceInfo("a", 1, os.getpid()), card="software:93", xclbin=str(material.folder / "other.xclbin"))
+    new = two(InstanceInfo("a", 1, os.getpid()), card="faulty:93", xclbin=str(material.folder / "other.xclbin"))
     assert new.pool.is_ready()
     answers.send(old, 4, 3)  # the old one still has requests to answer
     answers.wait()
@@ -107,11 +107,11 @@ def test_a_model_loaded_anew_takes_the_card_with_another_image_and_gives_it_back
 
 
 def test_a_bad_new_version_leaves_the_old_one_serving(two: Serve, tmp_path: Path, answers: Answers) -> None:
-    old = two(card="software:92")
+    old = two(card="faulty:92")
     (tmp_path / "bad.xclbin").write_bytes(b"xclbin2\0" + bytes(500))
     for change in ({"xclbin": str(tmp_path / "bad.xclbin")}, {"fcweights": str(tmp_path / "bad.xclbin")}):
         with pytest.raises(Exception, match=r"bad\.xclbin"):
-            two(card="software:93", **change)
+            two(card="faulty:93", **change)
         answers.send(old, 4)
     answers.wait()
     assert answers.right == 2

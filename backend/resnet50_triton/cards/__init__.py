@@ -1,8 +1,9 @@
 """The cards: PYNQ devices, chosen by name.
 
-"software:0" computes the network on the CPU, "xrt:0" is an Alveo, "timing:0" only takes an Alveo's time. Nothing here
-falls back from one to the other. Each kind is a module with `open_device(index, threads)`, `reset_device(device)` and
-`count_devices()`, imported when it is first named; a new kind is a line in `KINDS`.
+"software:0" computes the network on the CPU, "xrt:0" is an Alveo, "timing:0" only takes an Alveo's time, "faulty:0"
+is a software card that fails on purpose. Nothing here falls back from one to the other. Each kind is a module with
+`open_device(index, threads)`, `reset_device(device)` and `count_devices()`, imported when it is first named; a new
+kind is a line in `KINDS`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ KINDS = {
     "software": ".software",
     "xrt": ".xrt",
     "timing": ".timing",
+    "faulty": ".faulty",
 }
 
 _NAME = re.compile(r"([A-Za-z_]+):([0-9]{1,6})")

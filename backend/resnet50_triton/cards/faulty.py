@@ -1,8 +1,8 @@
-"""Faults on purpose, for tests only: a software card that fails when a file tells it to.
+"""The faulty card, for tests only: a software card that fails when a file tells it to.
 
-With RESNET50_FAULTS naming a file, "software:N" is a card of this kind, says so in its name, and obeys the file: a JSON
-list of faults, which takes effect as it is replaced (`inject`). Each is {"fault": NAME, "count": how many times, from
-the next call on, "card": which one ("software:0"), "seconds": how long}; all but the name may be left out.
+RESNET50_FAULTS names the file: a JSON list of faults, which takes effect as it is replaced (`inject`). Each is
+{"fault": NAME, "count": how many times, from the next call on, "card": which one ("faulty:0"), "seconds": how long};
+all but the name may be left out.
 
     hang             a start never ends, until the card is reset
     slow             a start takes `seconds` longer
@@ -29,7 +29,9 @@ from ..errors import BadParameter
 from ..files import write_atomically
 from .bank import EmulatedBank
 from .call import KernelCall
-from .software import FAULTS_VARIABLE, SoftwareCard
+from .software import SoftwareCard
+
+ENVIRONMENT = "RESNET50_FAULTS"
 
 FAULTS = ("hang", "slow", "wrong", "sync_to_device", "sync_from_device", "allocate", "program", "vanish")
 
@@ -46,12 +48,12 @@ def inject(path: Path, *faults: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(faults).encode())
 
 
-class FaultySoftwareCard(SoftwareCard):
-    """A software card that obeys a file of faults; see the module."""
+class FaultyCard(SoftwareCard):
+    """A software card that obeys a file of faults; see the module. PYNQ does not list it."""
 
-    def __init__(self, index: int) -> None:
-        super().__init__(index)
-        self._path = Path(os.environ[FAULTS_VARIABLE])
+    def __init__(self, tag: str, index: int, path: Path) -> None:
+        super().__init__(tag, index)
+        self._path = path
         self._version = 0  # of the file, by its time
         self._faults: list[dict[str, Any]] = []
         self._faults_lock = threading.Lock()
@@ -144,8 +146,44 @@ class FaultySoftwareCard(SoftwareCard):
 
 class _FaultyBank(EmulatedBank):
     def allocate(self, shape: Any, dtype: Any, cacheable: int = 0) -> Any:
-        card: FaultySoftwareCard = self.device
+        card: FaultyCard = self.device
         card.require_present()
         if card.take("allocate"):
             raise RuntimeError("Allocate failed: 4294967284")  # as XrtDevice says it of -ENOMEM
         return super().allocate(shape, dtype, cacheable)
+
+
+_cards: dict[int, FaultyCard] = {}
+
+
+def open_device(index: int, threads: int | None = None) -> FaultyCard:
+    """The faulty card of this index.
+
+    Args:
+        threads: for its next programming; None leaves them as they are.
+
+    Raises:
+        BadParameter: the environment names no file of faults.
+    """
+    path = os.environ.get(ENVIRONMENT)
+    if not path:
+        raise BadParameter(
+            f"card 'faulty:{index}': environment {ENVIRONMENT} is not set; it names the file of faults, and this card "
+            f"is for tests only: to serve, name 'software:{index}'"
+        )
+    if index not in _cards:
+        _cards[index] = FaultyCard(f"faulty:{index}", index, Path(path))
+    card = _cards[index]
+    if threads is not None:
+        card.threads = threads
+    return card
+
+
+def reset_device(card: FaultyCard) -> None:
+    """Bring the card back to its state before it was programmed, or fail."""
+    card.reset_fpga()
+
+
+def count_devices() -> int:
+    """None: such cards are used only when named one by one."""
+    return 0

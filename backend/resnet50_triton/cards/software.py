@@ -19,7 +19,6 @@ _log = logging.getLogger(__name__)
 
 COUNT_VARIABLE = "RESNET50_SOFTWARE_CARDS"
 THREADS_VARIABLE = "RESNET50_THREADS"
-FAULTS_VARIABLE = "RESNET50_FAULTS"  # for tests only: see `faults`
 
 
 class SoftwareCard(EmulatedCard):
@@ -39,10 +38,10 @@ class SoftwareCard(EmulatedCard):
 
     @classmethod
     def _probe_(cls) -> list[SoftwareCard]:
-        return [_make(index) for index in range(_environment(COUNT_VARIABLE, 1))]
+        return [SoftwareCard(f"software:{index}", index) for index in range(_environment(COUNT_VARIABLE, 1))]
 
-    def __init__(self, index: int) -> None:
-        super().__init__(f"software:{index}", index)
+    def __init__(self, tag: str, index: int) -> None:
+        super().__init__(tag, index)
         self.threads = _environment(THREADS_VARIABLE, 0)
         self._engine_threads = self.threads
         self._engine_name = "not programmed"
@@ -88,19 +87,11 @@ def open_device(index: int, threads: int | None = None) -> SoftwareCard:
     devices = probed_devices()
     card = next((d for d in devices if isinstance(d, SoftwareCard) and d.index == index), None)
     if card is None:
-        card = _make(index)
+        card = SoftwareCard(f"software:{index}", index)
         devices.append(card)
     if threads is not None:
         card.threads = threads
     return card
-
-
-def _make(index: int) -> SoftwareCard:
-    if not os.environ.get(FAULTS_VARIABLE):
-        return SoftwareCard(index)
-    from .faulty import FaultySoftwareCard
-
-    return FaultySoftwareCard(index)
 
 
 def reset_device(card: SoftwareCard) -> None:

@@ -20,7 +20,7 @@ def decode_workers(card: str, cores: int) -> int:
         card: its name: "software:N" computes on the same cores, any other leaves them to the decoders.
         cores: those that the server may use.
     """
-    wanted = cores // CORES_OF_A_SOFTWARE_CARD_PER_DECODER if card.startswith("software:") else cores
+    wanted = cores // CORES_OF_A_SOFTWARE_CARD_PER_DECODER if card.startswith(("software:", "faulty:")) else cores
     return max(FEWEST, wanted)
 
 
