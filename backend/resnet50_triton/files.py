@@ -1,10 +1,14 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files and folders so that a reader never sees half of one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import SetupError
@@ -31,3 +35,29 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def replaced_folder(directory: Path) -> Iterator[Path]:
+    """A path to make a folder at, which takes the place of `directory` at the end; removed where it fails."""
+    place = directory.resolve()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # Beside it, since a rename is atomic within one file system only.
+        scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    except OSError as error:
+        raise SetupError(f"cannot write {directory}: {error.strerror}; name a folder elsewhere") from error
+    try:
+        yield scratch / "new"
+        try:
+            if place.is_dir() and any(place.iterdir()):
+                place.rename(scratch / "old")
+            (scratch / "new").rename(place)
+        except BaseException:
+            if (scratch / "old").exists() and not place.exists():
+                (scratch / "old").rename(place)
+            raise
+    except OSError as error:  # shutil.Error too
+        raise SetupError(f"cannot write {directory}: {error.strerror or error}; name a folder elsewhere") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -24,8 +24,8 @@ import psutil
 from chaos.checked_load import RIGHT, WRONG, Prober
 from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.runtime.kernel import Kernel
+from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.server.repository import default_repository, make_repository
 from resnet50_triton.weights import load_fc_weights
 
 from benchmarks.common.machine import ROOT, SAMPLE
@@ -78,13 +78,8 @@ def run(case: Case, sample: Path, pixels: Any, expected: Any, load_s: float) -> 
         os.environ[ENVIRONMENT] = str(faults)
         inject(faults)
         parameters = {"resnet50": {"card": "faulty:0", "kernel_timeout_s": "2", **case.parameters}}
-        repository = make_repository(
-            Path(scratch) / "models",
-            default_repository(),
-            sample / "card.xclbin",
-            sample / "fcweights.csv",
-            parameters=parameters,
-        )
+        deployment = Deployment(sample / "card.xclbin", sample / "fcweights.csv", parameters=parameters)
+        repository = deployment.make_repository(Path(scratch) / "models")
         with ExitStack() as stack:
             if case.guarded:
                 pid, url = stack.enter_context(_guarded(sample))

@@ -23,8 +23,8 @@ import tritonclient.grpc as grpc
 from chaos.checked_load import RIGHT, WRONG, Prober
 from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.runtime.kernel import Kernel
+from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.server.repository import default_repository, make_repository
 from resnet50_triton.weights import load_fc_weights
 
 from benchmarks.common.machine import ROOT, SAMPLE
@@ -58,9 +58,7 @@ def main() -> int:
         faults = Path(scratch) / "faults.json"
         os.environ[ENVIRONMENT] = str(faults)
         inject(faults)
-        repository = make_repository(
-            Path(scratch) / "models",
-            default_repository(),
+        repository = Deployment(
             options.sample / "card.xclbin",
             options.sample / "fcweights.csv",
             parameters={
@@ -71,7 +69,7 @@ def main() -> int:
                     "recovery_attempts": "10",
                 },
             },
-        )
+        ).make_repository(Path(scratch) / "models")
         with Server(repository, options=["--model-control-mode=explicit", "--load-model=resnet50"]) as server:
             server.wait_ready()
             with Prober(server.grpc_url, pixels, expected) as prober:

@@ -70,7 +70,7 @@ def protected(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     options += ["--host=127.0.0.2", f"--admin-key-file={folder / 'key'}", f"--log={folder / 'log'}"]
     command = [sys.executable, "-m", "resnet50_triton.cli", "serve", *options]
     repository = make_fast_repository(folder / "models")
-    process = subprocess.Popen([*command, f"--as-is={repository}"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, f"--model-repository={repository}"], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         for line in process.stdout:
@@ -150,15 +150,15 @@ def test_options_by_address() -> None:
 def test_http_has_an_address_of_its_own(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Ports, list[str]]] = []
 
-    def serve_until_done(_models: object, _repository: object, ports: Ports, *rest: list[str]) -> int:
+    def serve_until_done(_models: object, ports: Ports, *rest: list[str]) -> int:
         seen.append((ports, rest[-1]))
         return 0
 
-    monkeypatch.setattr("resnet50_triton.server.deploy.serve_until_done", serve_until_done)
+    monkeypatch.setattr("resnet50_triton.server.supervise.serve_until_done", serve_until_done)
     tls = [f"--tls-cert={certificates / 'server.pem'}", f"--tls-key={certificates / 'server.key'}"]
     for options in ([], ["--http-host=0.0.0.0"], ["--host=0.0.0.0", "--http-host=127.0.0.1"], ["--host=0.0.0.0", *tls]):
         with pytest.raises(SystemExit, match="0"):
-            cli.main(["serve", "--as-is=anywhere", *options])
+            cli.main(["serve", "--model-repository=anywhere", *options])
     assert [ports.http_host for ports, _ in seen] == ["127.0.0.1", "0.0.0.0", "127.0.0.1", "127.0.0.1"]
     assert [any("restricted" in option for option in options) for _, options in seen] == [False, True, True, True]
 

@@ -20,7 +20,7 @@ def test_a_killed_model_comes_back_and_an_unloaded_one_is_no_loss(tmp_path: Path
     ports = Ports.free()
     options = [f"--{name}-port={getattr(ports, name)}" for name in ("grpc", "http", "metrics")]
     options += ["--option=--model-control-mode=explicit", "--option=--load-model=*"]
-    options += [f"--as-is={make_fast_repository(tmp_path / 'models')}", f"--log={tmp_path / 'log'}"]
+    options += [f"--model-repository={make_fast_repository(tmp_path / 'models')}", f"--log={tmp_path / 'log'}"]
     command = [sys.executable, "-m", "resnet50_triton.cli", "serve", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

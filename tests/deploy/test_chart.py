@@ -203,7 +203,7 @@ def test_the_command_takes_the_arguments(source: Path) -> None:
         words = yaml.safe_load(source.read_text())["spec"]["containers"][0]["args"]
     args = build_parser().parse_args(words)
     assert args.host == "0.0.0.0"
-    assert bool(args.as_is) + bool(args.sample) + bool(args.xclbin and args.fcweights) == 1
+    assert bool(args.model_repository) + bool(args.sample) + bool(args.xclbin and args.fcweights) == 1
     for model, name, _ in args.set:
         assert name in {parameter.name for parameter in {"resnet50": RESNET50, "preprocess": PREPROCESS}[model]}
     assert bool(args.tls_cert and args.tls_client_ca and args.admin_key_file) == (source.stem == "tls")

@@ -22,7 +22,7 @@ PORTS = Ports.free()
 STARTS = {  # what is added to each, to keep to itself; and every way to name ports is used once
     "make serve": "ARGS='--sample build/sample --free-ports'",
     "resnet50-pynq serve": f"--host {PORTS.host} --http-port {PORTS.http} --grpc-port {PORTS.grpc} "
-    f"--metrics-port {PORTS.metrics} --repository model_repository",
+    f"--metrics-port {PORTS.metrics} --models model_repository",
 }
 
 pytestmark = [pytest.mark.server, pytest.mark.long]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,4 +114,4 @@ def test_a_repository_without_models_is_refused(tmp_path: Path, sample: Path) ->
         Path(__file__).resolve().parents[2] / "model_repository" / "classify", tmp_path / "source" / "classify"
     )
     with pytest.raises(Exception, match="no model 'resnet50' in the repository"):
-        Deployment.of_sample(sample).make_repository(tmp_path / "models", tmp_path / "source")
+        replace(Deployment.of_sample(sample), models=tmp_path / "source").make_repository(tmp_path / "models")

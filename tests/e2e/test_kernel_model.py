@@ -20,8 +20,8 @@ from helpers import random_network
 from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.network.engine import open_engine
 from resnet50_triton.network.parameters import Network
+from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.server.repository import default_repository, make_repository
 from resnet50_triton.weights import load_fc_weights
 from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 from servers import running
@@ -65,13 +65,10 @@ def files(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that loads models on demand, with a card that fails on purpose."""
     folder = tmp_path_factory.mktemp("explicit")
-    repository = make_repository(
-        folder / "models",
-        default_repository(),
-        files / "card.xclbin",
-        files / "fcweights.csv",
-        parameters={"resnet50": {"card": "faulty:0", "kernel_timeout_s": "2"}},
-    )
+    # The tests replace the xclbin, so none of them is asked for by its UUID.
+    parameters = {"resnet50": {"card": "faulty:0", "kernel_timeout_s": "2", "xclbin_uuid": ""}}
+    deployment = Deployment(files / "card.xclbin", files / "fcweights.csv", parameters=parameters)
+    repository = deployment.make_repository(folder / "models")
     inject(folder / "faults.json")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ENVIRONMENT, str(folder / "faults.json"))
@@ -273,13 +270,7 @@ def test_ending_answers_what_is_in_flight(sample: Path, tmp_path: Path, monkeypa
     faults = tmp_path / "faults.json"
     inject(faults)
     monkeypatch.setenv(ENVIRONMENT, str(faults))
-    repository = make_repository(
-        tmp_path / "models",
-        default_repository(),
-        sample / "card.xclbin",
-        sample / "fcweights.csv",
-        parameters={"resnet50": {"card": "faulty:0"}},
-    )
+    repository = Deployment.of_sample(sample, "faulty:0").make_repository(tmp_path / "models")
     answers: list[Any] = []
     with Server(repository) as server:
         server.wait_ready()

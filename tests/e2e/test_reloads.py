@@ -10,8 +10,8 @@ import psutil
 import pytest
 import tritonclient.grpc as grpc
 from resnet50_triton.runtime.kernel import Kernel
+from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.server.repository import default_repository, make_repository
 from resnet50_triton.weights import load_fc_weights
 
 CYCLES = 100
@@ -42,7 +42,7 @@ def test_a_hundred_reloads_leave_nothing(sample: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(5).integers(0, 256, (2, 224, 224, 3), np.uint8)
     with Kernel(xclbin, load_fc_weights(weights)) as kernel:
         expected = kernel.run(pixels).top5
-    repository = make_repository(tmp_path / "models", default_repository(), xclbin, weights)
+    repository = Deployment(xclbin, weights).make_repository(tmp_path / "models")
     image = grpc.InferInput("PIXELS", list(pixels.shape), "UINT8")
     image.set_data_from_numpy(pixels)
     looks = []

@@ -73,8 +73,13 @@ def test_text_and_json_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "version", "found", "fix"),
     [
-        ("pynq", "4.0.0", "pynq 4.0.0 is installed, resnet50-pynq needs pynq==3.0.1", "pip install 'pynq==3.0.1'"),
-        ("numpy", "2.1.0", "numpy 2.1.0 is installed, resnet50-pynq needs numpy<2,>=1.23", "numpy<2,>=1.23"),
+        (
+            "pynq",
+            "4.0.0",
+            "pynq 4.0.0 is installed, resnet50-pynq-triton needs pynq==3.0.1",
+            "pip install 'pynq==3.0.1'",
+        ),
+        ("numpy", "2.1.0", "numpy 2.1.0 is installed, resnet50-pynq-triton needs numpy<2,>=1.23", "numpy<2,>=1.23"),
     ],
 )
 def test_a_package_of_another_version(tmp_path: Path, package: str, version: str, found: str, fix: str) -> None:
@@ -92,7 +97,7 @@ def test_a_pynq_that_cannot_be_imported(tmp_path: Path) -> None:
     code, findings = diagnose(PYTHONPATH=str(tmp_path))
     assert code == 1
     assert "No module named 'pkg_resources_of_old'" in findings["pynq"][0].found
-    assert findings["pynq"][0].fix == "pip install --force-reinstall resnet50-pynq"
+    assert findings["pynq"][0].fix == "pip install --force-reinstall resnet50-pynq-triton"
     assert findings["libpython"][0].status == "ok"  # the other checks ran
 
 

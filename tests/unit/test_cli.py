@@ -42,9 +42,9 @@ def test_run_gives_the_golden_vectors(shared_data: Path, tmp_path: Path, kernel:
         (["import-network", "/nowhere", "-o", "net.npz"], 1, "/nowhere"),
         (["serve"], 2, "--sample DIRECTORY, or both --xclbin and --fcweights"),
         (["serve", "--xclbin", "/nowhere.xclbin", "--fcweights", "/nowhere.csv"], 1, "/nowhere.xclbin"),
-        (["serve", "--as-is", "models", "--sample", "build/sample"], 2, "give no others"),
+        (["serve", "--model-repository", "models", "--sample", "build/sample"], 2, "give no others"),
         (["serve", "--sample", "build/sample", "--set", "threads=4"], 2, "not MODEL.NAME=VALUE"),
-        (["bild-image"], 2, "invalid choice"),
+        (["bild-xclbin"], 2, "invalid choice"),
     ],
 )
 def test_errors_are_one_line_with_an_exit_code(words: list[str], code: int, message: str) -> None:

@@ -37,8 +37,8 @@ def deployment(sample: Path, **options: object) -> Deployment:
 
 @pytest.mark.parametrize("preset", TABLE)
 def test_a_preset_changes_what_it_is_for_alone(sample: Path, tmp_path: Path, edited: Path, preset: str) -> None:
-    plain = deployment(sample).make_repository(tmp_path / "plain", edited)
-    made = deployment(sample, preset=preset).make_repository(tmp_path / "made", edited)
+    plain = deployment(sample, models=edited).make_repository(tmp_path / "plain")
+    made = deployment(sample, preset=preset, models=edited).make_repository(tmp_path / "made")
     for model, name, value in zip(
         ("resnet50", "preprocess"), ("kernel_batch_size", "decode_workers"), TABLE[preset], strict=True
     ):

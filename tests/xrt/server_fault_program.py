@@ -22,8 +22,8 @@ import numpy as np
 import tritonclient.grpc
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.network.reference import ReferenceEngine
+from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.server.repository import default_repository, make_repository
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from helpers import random_pixels, random_weights
@@ -42,9 +42,8 @@ def main() -> None:
         "cross_check_percent": "100",
     }
     xclbin = Path(os.environ["RESNET50_XRT_XCLBIN"])
-    repository = make_repository(
-        folder / "models", default_repository(), xclbin, folder / "weights.npy", None, {"resnet50": parameters}
-    )
+    deployment = Deployment(xclbin, folder / "weights.npy", parameters={"resnet50": parameters})
+    repository = deployment.make_repository(folder / "models")
     with Server(repository, log=folder / "server.log") as server:
         server.wait_ready()
         with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:

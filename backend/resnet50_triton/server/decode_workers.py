@@ -10,6 +10,7 @@ from .config import changed_config, read_config
 # A core decodes about 900 photos of 500x375 pixels a second and computes the network for 80 to 150: one decoder feeds
 # four cores that compute, and larger pictures still.
 CORES_OF_A_SOFTWARE_CARD_PER_DECODER = 4
+COMPUTES_HERE = ("software:", "faulty:")
 FEWEST = 2  # so that one slow picture does not stop all others
 
 
@@ -17,7 +18,7 @@ def decode_workers(card: str, cores: int) -> int:
     """The decoding threads that feed a card.
 
     Args:
-        card: its name: "software:N" computes on the same cores, any other leaves them to the decoders.
+        card: its name: one of COMPUTES_HERE computes on the same cores, any other leaves them to the decoders.
         cores: those that the server may use.
     """
     wanted = cores // CORES_OF_A_SOFTWARE_CARD_PER_DECODER if card.startswith(("software:", "faulty:")) else cores

@@ -1,108 +1,140 @@
-"""One deployment served: its repository made, the server up, a program run against it or waited for, all ended."""
+"""One deployment, and the model repository that serves it: the project's models with its files and parameters."""
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import ServerNotFound
+from ..errors import BadParameter, SetupError
+from ..files import replaced_folder
+from ..tensors import LOGITS
+from ..triton.parameters import MODEL_DIRECTORY, RESNET50
+from ..xclbin.kernel_info import KernelInfo, read_xclbin
+from .config import changed_config
 from .decode_workers import size_decoding
-from .process import Ports, Server
-from .repository import default_repository, describe, make_repository
+from .presets import PRESETS
+from .repository import ENSEMBLE, KERNEL_MODEL, LABELS, copy_models, default_repository, drop_outputs, models_of
 
-_WATCH_S = 0.25
+_FILES = tuple(parameter.name for parameter in RESNET50 if parameter.is_file)
+_NAMES = {"xclbin": "card"}  # what their copies are called
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What is served, and on which card."""
+    """What is served, and on which card.
+
+    Args:
+        xclbin: the xclbin.
+        fcweights: the FC weights.
+        labels: class names, one a line.
+        card: as in the parameter `card`.
+        parameters: by model, parameters to set: {"resnet50": {"threads": "4"}}. They stand above the rest.
+        preset: one of `presets.PRESETS`.
+        models: the models to copy; the project's where None.
+    """
 
     xclbin: Path
     fcweights: Path
     labels: Path | None = None
     card: str = "software:0"
-    parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of the models, beside the above
-    preset: str | None = None  # one of presets.PRESETS
+    parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    preset: str | None = None
+    models: Path | None = None
+
+    @staticmethod
+    def files_of_sample(directory: Path) -> tuple[Path, Path, Path]:
+        """Xclbin, FC weights and labels of the sample that `build-sample` made."""
+        return directory / "card.xclbin", directory / "fcweights.csv", directory / LABELS
 
     @classmethod
     def of_sample(cls, directory: Path, card: str = "software:0") -> Deployment:
-        """The sample that `build-sample` made."""
-        return cls(directory / "card.xclbin", directory / "fcweights.csv", directory / "labels.txt", card)
+        """The sample that `build-sample` made, on a card."""
+        return cls(*cls.files_of_sample(directory), card)
 
-    def make_repository(self, directory: Path, source: Path | None = None) -> Path:
-        """A model repository that serves this deployment; `directory` must not exist."""
-        repository = make_repository(
-            directory,
-            source or default_repository(),
-            self.xclbin,
-            self.fcweights,
-            self.labels,
-            {**self.parameters, "resnet50": {"card": self.card, **self.parameters.get("resnet50", {})}},
-            self.preset,
-        )
-        size_decoding(repository, self.card)
-        return repository
+    def make_repository(self, directory: Path, is_for_here: bool = True) -> Path:
+        """Write a model repository that serves this deployment.
+
+        Args:
+            directory: the folder to make; must not exist.
+            is_for_here: it names the deployment's files where they are, and its decoding threads follow from this
+                machine's cores. Otherwise the files are copied into it, and it can be taken anywhere.
+
+        Raises:
+            BadXclbin: the xclbin cannot be used.
+            BadParameter: a file is missing, or there is no such model.
+        """
+        xclbin = read_xclbin(self.xclbin)
+        copy_models(self.models or default_repository(), directory)
+        for model, values in self._parameters(xclbin).items():
+            path = directory / model / "config.pbtxt"
+            if not path.is_file():
+                raise BadParameter(f"no model '{model}' in the repository; it has {', '.join(models_of(directory))}")
+            if model == KERNEL_MODEL:
+                values = _with_files(values, path.parent, is_for_here)
+            with changed_config(path) as config:
+                for name, value in values.items():
+                    config.parameters[name].string_value = value
+        if self.labels:
+            _copy(self.labels, directory / KERNEL_MODEL / LABELS)
+        if xclbin.kernel == "top5" and (path := directory / ENSEMBLE / "config.pbtxt").is_file():
+            drop_outputs(path, LOGITS.name)
+        if is_for_here:
+            size_decoding(directory, self.card)
+        return directory
+
+    def _parameters(self, xclbin: KernelInfo) -> dict[str, dict[str, str]]:
+        """What is set, by model."""
+        files = {"xclbin": str(self.xclbin), "fcweights": str(self.fcweights), "xclbin_uuid": xclbin.uuid}
+        values = {KERNEL_MODEL: {**files, "card": self.card}}
+        for layer in (PRESETS[self.preset] if self.preset else {}, self.parameters):
+            for model, more in layer.items():
+                values.setdefault(model, {}).update(more)
+        return values
 
 
-def serve_until_done(
-    models: Deployment | str,
-    source: Path | None,
-    ports: Ports,
-    log: Path | None,
-    program: Sequence[str] = (),
-    options: Sequence[str] = (),
-) -> int:
-    """Serve; with a program, run it meanwhile and return its exit code; without, serve until interrupted.
-
-    A server that lost a model's process is started again: see `Server.lost_stub`.
+def write_repository(directory: Path, deployment: Deployment, force: bool = False) -> None:
+    """Write a deployment's repository, with all its files in it, in one step: there is a whole one or none.
 
     Args:
-        models: a deployment, or a complete model repository: a folder, or a URL that tritonserver reads.
-        source: the models of a deployment; the project's where not given.
-        ports: where to listen.
-        log: as in `Server`.
-        program: what to run, with {grpc}, {http} and {metrics} for the addresses.
-        options: more options of tritonserver.
+        directory: where.
+        deployment: what.
+        force: whether to replace a model repository that is there.
+
+    Raises:
+        SetupError: there is something already, or it cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix="resnet50-repository-") as scratch:
-        repository = models if isinstance(models, str) else models.make_repository(Path(scratch) / "models", source)
-        if isinstance(models, Deployment):
-            print(describe(Path(repository)))
-        while True:
-            start = time.monotonic()
-            what = models if isinstance(models, str) else models.card
-            print(f"starting tritonserver on {what} ...", flush=True)
-            with Server(repository, ports, log, options) as server:
-                server.wait_ready()
-                print(f"ready in {time.monotonic() - start:.1f} s", flush=True)
-                if program:
-                    addresses = {"grpc": server.grpc_url, "http": server.http_url, "metrics": server.metrics_url}
-                    return subprocess.call([word.format(**addresses) for word in program])
-                print(
-                    f"  gRPC     {server.grpc_url}\n"
-                    f"  HTTP     http://{server.http_url}/v2/models/classify\n"
-                    f"  metrics  http://{server.metrics_url}/metrics\n"
-                    "Ctrl-C ends it",
-                    flush=True,
-                )
-                try:
-                    _watch(server)
-                except KeyboardInterrupt:
-                    print("\nending ...", flush=True)
-                    return 0
+    if directory.is_dir() and any(directory.iterdir()):
+        if not (directory / KERNEL_MODEL / "config.pbtxt").is_file():
+            raise SetupError(f"{directory} is not empty and no model repository of this project; name another folder")
+        if not force:
+            raise SetupError(f"{directory} is there already; name another folder, or replace it with --force")
+    elif directory.exists() and not directory.is_dir():
+        raise SetupError(f"{directory} is a file; name a folder")
+    with replaced_folder(directory) as whole:
+        deployment.make_repository(whole, is_for_here=False)
 
 
-def _watch(server: Server) -> None:
-    """Return when the server has to be started again. Raises ServerNotFound where it ended by itself."""
-    while (code := server.process.poll()) is None:
-        time.sleep(_WATCH_S)
-        # One killed from outside dies alone, one of a server that ends is followed by it.
-        if server.lost_stub() and server.process.poll() is None:
-            print("a model's process died: the server is started again", flush=True)
-            server.kill()
-            return
-    raise ServerNotFound(f"tritonserver ended by itself with code {code}:\n{server.log_errors()}")
+def _with_files(values: Mapping[str, str], model: Path, is_for_here: bool) -> dict[str, str]:
+    """The kernel model's parameters with its files where they are, or copied into the model's folder."""
+    made = dict(values)
+    for name in _FILES:
+        if not (value := made.get(name)):
+            continue
+        path = Path(value.replace(MODEL_DIRECTORY, str(model)))
+        if is_for_here or path.is_relative_to(model):
+            if not path.is_file():
+                raise BadParameter(f"{path} is not a file")
+            made[name] = value if MODEL_DIRECTORY in value else str(path.resolve())
+        else:
+            copy = model / (_NAMES.get(name, name) + path.suffix)
+            _copy(path, copy)
+            made[name] = f"{MODEL_DIRECTORY}/{copy.name}"
+    return made
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise BadParameter(f"{source} is not a file")
+    shutil.copyfile(source, target)

@@ -17,6 +17,7 @@ class Wanted:
     fcweights: Path | None = None
     card: str | None = None
     url: str | None = None  # of a server that ought to be up
+    repository: Path | None = None  # a complete model repository
 
     @property
     def wants_alveo(self) -> bool:

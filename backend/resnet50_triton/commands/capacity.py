@@ -1,0 +1,72 @@
+"""`resnet50-pynq capacity`"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from dataclasses import replace
+
+from .arguments import amount, positive
+
+HELP = "how many cards, decoding cores and machines a load needs (simulated)"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The load, what is promised, and the machine."""
+    c = parser
+    c.add_argument("--rate", type=amount, required=True, help="images a second of the whole fleet")
+    c.add_argument("--latency-ms", type=amount, required=True, help="what is promised, from arrival to answer")
+    c.add_argument("--percent", type=amount, default=99.0, help="for how many percent of them (default: 99)")
+    c.add_argument("--cards-per-machine", type=positive, default=1, help="(default: %(default)s)")
+    c.add_argument("--cores-per-machine", type=positive, help="that decode (default: 80 %% busy at the cards' peak)")
+    c.add_argument(
+        "--card-curve",
+        type=_curve,
+        default=(1.6e-3, 0.368e-3),
+        metavar="START,IMAGE",
+        help="ms a start costs, and ms an image adds (default: 1.6,0.368, an Alveo U250's published figures)",
+    )
+    c.add_argument("--buffer-sets", type=positive, default=3, help="as the model's parameter (default: %(default)s)")
+    c.add_argument("--max-batch", type=positive, default=128, help="images in a start (default: %(default)s)")
+    c.add_argument("--request-images", type=positive, default=1, help="images in a request (default: %(default)s)")
+    c.add_argument("--decode-ms", type=amount, default=1.235, help="of a core, an image (default: 1.235); 0: pixels")
+    c.add_argument("--copy-ms", type=amount, default=0.04, help="host to card, an image (default: 0.04)")
+    c.add_argument("--overhead-ms", type=amount, default=2.6, help="Triton and gRPC, a request (default: 2.6)")
+    c.add_argument("--image-kb", type=amount, default=110.0, help="on the wire, 1000 bytes (default: 110; pixels 151)")
+    c.add_argument("--json", action="store_true", help="print the plan as JSON")
+
+
+def run(args: Namespace) -> int:
+    """Plan a fleet; the steps of the search go to stderr."""
+    from ..capacity.model import Machine
+    from ..capacity.plan import as_text, cores_for, plan
+
+    start_s, image_s = args.card_curve
+    machine = Machine(
+        cards=args.cards_per_machine,
+        start_s=start_s,
+        image_s=image_s,
+        max_batch=args.max_batch,
+        buffer_sets=args.buffer_sets,
+        decode_s=args.decode_ms / 1e3,
+        copy_s=args.copy_ms / 1e3,
+        overhead_s=args.overhead_ms / 1e3,
+        request_images=args.request_images,
+    )
+    machine = replace(machine, cores=args.cores_per_machine or cores_for(machine))
+    made = plan(machine, args.rate, args.latency_ms / 1e3, args.percent, 1e3 * args.image_kb, _say)
+    print(json.dumps(made.as_dict(), indent=2) if args.json else as_text(made))
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _curve(text: str) -> tuple[float, float]:
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise ArgumentTypeError(f"'{text}' is not START,IMAGE in ms, such as 1.6,0.368")
+    start_ms, image_ms = (amount(part) for part in parts)
+    return start_ms / 1e3, image_ms / 1e3

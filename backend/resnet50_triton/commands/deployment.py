@@ -1,0 +1,74 @@
+"""The arguments that say what is deployed, of `serve` and `make-repository`, and the deployment made of them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..server.presets import PRESETS
+from .arguments import WrongUsage, add_files
+
+if TYPE_CHECKING:
+    from ..server.deploy import Deployment
+
+
+def add_deployment(parser: ArgumentParser) -> None:
+    """Files, card, parameters."""
+    files = parser.add_argument_group("what is deployed")
+    add_files(files)
+    files.add_argument("--labels", type=Path, help="class names, one a line, for the classification extension")
+    files.add_argument(
+        "--sample", type=Path, metavar="DIRECTORY", help="the sample built there, instead of these files"
+    )
+    files.add_argument("--card", default="software:0", help="software:N, xrt:N or timing:N (default: software:0)")
+    files.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        help="the original's settings: batches of 1 and 4 decoding threads, or batches of 100 and 16",
+    )
+    files.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="MODEL.NAME=VALUE",
+        help="a parameter of a model, such as resnet50.threads=4; may be repeated",
+    )
+    files.add_argument(
+        "--models", type=Path, metavar="DIRECTORY", help="edited models (default: this project's model_repository/)"
+    )
+
+
+def deployment_of(args: Namespace) -> Deployment | None:
+    """What the arguments deploy; None where they name nothing to deploy. Raises WrongUsage where they name it twice."""
+    from ..server.deploy import Deployment
+
+    parameters: dict[str, dict[str, str]] = {}
+    for model, name, value in args.set:
+        parameters.setdefault(model, {})[name] = value
+    files = (args.xclbin, args.fcweights, args.labels)
+    if args.sample:
+        if any(files):
+            raise WrongUsage("--sample has its own files: leave --xclbin, --fcweights and --labels out")
+        files = Deployment.files_of_sample(args.sample)
+    elif not (args.xclbin and args.fcweights):
+        if any(files):
+            raise WrongUsage("both --xclbin and --fcweights are needed")
+        return None
+    return Deployment(*files, args.card, parameters, args.preset, args.models)
+
+
+def is_deployment_named(args: Namespace) -> bool:
+    """Whether any of the arguments above but the card was given."""
+    names = ("xclbin", "fcweights", "labels", "sample", "preset", "set", "models")
+    return any(getattr(args, name) for name in names)
+
+
+def _setting(text: str) -> tuple[str, str, str]:
+    """Model, name and value of MODEL.NAME=VALUE."""
+    path, equals, value = text.partition("=")
+    model, dot, name = path.partition(".")
+    if not (model and dot and name and equals):
+        raise ArgumentTypeError(f"'{text}' is not MODEL.NAME=VALUE, such as resnet50.threads=4")
+    return model, name, value

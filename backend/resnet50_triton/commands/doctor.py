@@ -1,0 +1,31 @@
+"""`resnet50-pynq doctor`"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from .arguments import add_files
+
+HELP = "check that all is here that serving needs, and say how to repair what is not"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What is to be deployed, as far as it is known."""
+    add_files(parser)
+    parser.add_argument("--card", help="the card that has to work (default: the one that the xclbin is for)")
+    parser.add_argument(
+        "--model-repository", type=Path, metavar="DIRECTORY", help="one that make-repository wrote, or of your own"
+    )
+    parser.add_argument("--url", help="HTTP address of a server that has to be up (default: looks at 127.0.0.1:8000)")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(args: Namespace) -> int:
+    """Every check, and 1 if one failed."""
+    from ..standalone.doctor import as_json, as_text, examine, passed
+    from ..standalone.doctor.finding import Wanted
+
+    findings = examine(Wanted(args.xclbin, args.fcweights, args.card, args.url, args.model_repository))
+    print(as_json(findings) if args.json else as_text(findings))
+    return 0 if passed(findings) else 1

@@ -1,0 +1,42 @@
+"""`resnet50-pynq infer`"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from .arguments import add_default_card, add_files, positive
+
+HELP = "classify images without Triton (the original's multithreaded application)"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The original application's own names."""
+    add_files(parser, required=True)
+    parser.add_argument("--img_path", type=Path, required=True, help="an image, or a folder of images")
+    parser.add_argument("--max_bs", type=positive, default=1, help="images in a run of the card (default: %(default)s)")
+    parser.add_argument(
+        "--preprocess_workers", type=positive, default=1, help="decoding threads (default: %(default)s)"
+    )
+    parser.add_argument("--profile", action="store_true", help="also give when each image was where in the pipeline")
+    parser.add_argument("--outfile", type=Path, help="write the results there, as CSV (default: print them)")
+    parser.add_argument("--labels", type=Path, help="true classes, '<filename> <class id>' a line: print the accuracy")
+    add_default_card(parser)
+
+
+def run(args: Namespace) -> int:
+    """The original application; 1 if not one image could be classified."""
+    from ..standalone.infer import infer
+
+    done = infer(
+        args.xclbin,
+        args.fcweights,
+        args.img_path,
+        args.max_bs,
+        args.preprocess_workers,
+        args.profile,
+        args.outfile,
+        args.labels,
+        args.card,
+    )
+    return 0 if done else 1

@@ -1,0 +1,35 @@
+"""`resnet50-pynq make-repository`"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from .arguments import WrongUsage
+from .deployment import add_deployment, deployment_of
+
+HELP = "write a complete model repository, for a Triton of your own, KServe, an object store or serve"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What is deployed, and where to."""
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIRECTORY", help="the folder to write")
+    parser.add_argument("--force", action="store_true", help="replace the model repository that is there")
+    add_deployment(parser)
+
+
+def run(args: Namespace) -> int:
+    """Write the repository and tell how it is loaded."""
+    from ..server.deploy import write_repository
+    from ..server.repository import describe
+
+    deployment = deployment_of(args)
+    if deployment is None:
+        raise WrongUsage("give both --xclbin and --fcweights, or --sample DIRECTORY")
+    write_repository(args.output, deployment, args.force)
+    print(
+        f"wrote {args.output}: {describe(args.output)}\n"
+        f"  this project's server   resnet50-pynq serve --model-repository {args.output}\n"
+        f"  a Triton of your own    tritonserver --model-repository {args.output}   (its Python needs this package)"
+    )
+    return 0
