@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from resnet50_triton.cards import open_card
+from resnet50_triton.errors import CardNotFound
 from resnet50_triton.network.reference import top_k
 from resnet50_triton.xclbin.kernel_info import read_xclbin
+
+
+@cache
+def lacking_for_xrt() -> str | None:
+    """Why no Alveo takes part; None where one does."""
+    try:
+        open_card("xrt:0")
+    except CardNotFound as error:
+        return str(error)
+    return None if "RESNET50_XRT_XCLBIN" in os.environ else "RESNET50_XRT_XCLBIN does not name an xclbin for xrt:0"
 
 
 @dataclass(frozen=True)

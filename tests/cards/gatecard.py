@@ -20,7 +20,7 @@ class GateCard(EmulatedCard):
         self.running = threading.Event()
         self.fail_next = False
 
-    def _load(self, image: KernelInfo) -> Compute:  # noqa: ARG002
+    def _load(self, xclbin: KernelInfo) -> Compute:  # noqa: ARG002
         return self._pass
 
     def _pass(self, call: KernelCall) -> None:

@@ -11,11 +11,11 @@ import pytest
 from gatecard import GateCard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from resnet50_triton.cards.overlay import load_overlay
 from resnet50_triton.errors import BadXclbin
 from resnet50_triton.network.parameters import SHAPES, Network
+from resnet50_triton.runtime.overlay import load_overlay
 from resnet50_triton.xclbin.container import Kind, open_xclbin
-from resnet50_triton.xclbin.kernel_info import write_xclbin
+from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_any_damage_gives_an_overlay_or_bad_card_image(
     path = tmp_path / "card.xclbin"
     path.write_bytes(damaged)
     with contextlib.suppress(BadXclbin):
-        overlay = load_overlay(path, card)
+        overlay = load_overlay(read_xclbin(path), card)
         assert list(overlay.resnet50_1.signature.parameters) == ["in_r", "out", "weightsmem", "numReps"]
 
 
@@ -75,4 +75,4 @@ def test_what_only_pynq_looks_at(
     path = tmp_path / "card.xclbin"
     path.write_bytes(image.read_bytes().replace(old, new, 1))
     with pytest.raises(BadXclbin, match=f"card.xclbin: {message}"):
-        load_overlay(path, card)
+        load_overlay(read_xclbin(path), card)

@@ -12,14 +12,15 @@ from cases import Case
 from gatecard import GateCard
 from pynq import Overlay, allocate
 from resnet50_triton.cards import open_card
-from resnet50_triton.cards.overlay import load_overlay
 from resnet50_triton.errors import BadXclbin, CardError, CardRule
+from resnet50_triton.runtime.overlay import load_overlay
+from resnet50_triton.xclbin.kernel_info import read_xclbin
 
 
 class Bench:
     def __init__(self, card: GateCard, xclbin: Path) -> None:
         self.card = card
-        self.overlay = load_overlay(xclbin, card)
+        self.overlay = load_overlay(read_xclbin(xclbin), card)
         self.kernel = self.overlay.resnet50_1
         self.pixels = self.allocate((2, 224, 224, 3), np.uint8, "bank0")
         self.out = self.allocate((2, 5), np.uint32, "bank0")
@@ -65,27 +66,27 @@ def test_use_before_programming(gate: GateCard, software_cases: dict[str, Case])
 
 
 def test_overlay_of_another_image_than_the_cards(bench: Bench, software_cases: dict[str, Case]) -> None:
-    overlay = load_overlay(software_cases["logits"].xclbin, bench.card, download=False)
-    with pytest.raises(CardRule, match=r"the overlay is of image .* the card holds"):
+    overlay = load_overlay(read_xclbin(software_cases["logits"].xclbin), bench.card, download=False)
+    with pytest.raises(CardRule, match=r"the overlay is of xclbin .* the card holds"):
         _ = overlay.resnet50_1
 
 
 def test_programming_over_allocated_buffers(bench: Bench, software_cases: dict[str, Case]) -> None:
-    with pytest.raises(CardRule, match="another image while 3 buffers are allocated; free them"):
-        load_overlay(software_cases["logits"].xclbin, bench.card)
+    with pytest.raises(CardRule, match="another xclbin while 3 buffers are allocated; free them"):
+        load_overlay(read_xclbin(software_cases["logits"].xclbin), bench.card)
 
 
 def test_programming_while_the_kernel_runs(bench: Bench, software_cases: dict[str, Case]) -> None:
     bench.card.open.clear()
     bench.start()
     with pytest.raises(CardRule, match="programmed while the kernel runs"):
-        load_overlay(software_cases["logits"].xclbin, bench.card)
+        load_overlay(read_xclbin(software_cases["logits"].xclbin), bench.card)
 
 
 def test_the_same_image_again_keeps_the_memory(bench: Bench, software_cases: dict[str, Case]) -> None:
     bench.pixels[:, 0, 0, 0] = 3, 4
     bench.pixels.sync_to_device()
-    kernel = load_overlay(software_cases["top5"].xclbin, bench.card).resnet50_1
+    kernel = load_overlay(read_xclbin(software_cases["top5"].xclbin), bench.card).resnet50_1
     kernel.call(bench.pixels, bench.out, bench.weights, 2)
     bench.out.sync_from_device()
     assert bench.out[:, 0].tolist() == [3, 4]
@@ -100,7 +101,7 @@ def test_start_without_a_context(bench: Bench) -> None:
 def test_result_read_before_done(bench: Bench) -> None:
     bench.card.open.clear()
     handle = bench.start()
-    with pytest.raises(CardRule, match=r"read by sync_from_device\(\) before the start .* was seen done; call wait"):
+    with pytest.raises(CardRule, match=r"read by sync_from_device\(\) before the run .* was seen done; call wait"):
         bench.out.sync_from_device()
     bench.card.open.set()
     handle.wait()
@@ -113,7 +114,7 @@ def test_result_read_without_looking_at_done(bench: Bench) -> None:
     handle = bench.start()
     while not bench.card._commands.idle:
         pass
-    with pytest.raises(CardRule, match="before the start"):
+    with pytest.raises(CardRule, match="before the run"):
         bench.out.sync_from_device()
     assert handle.done
     bench.out.sync_from_device()
@@ -122,7 +123,7 @@ def test_result_read_without_looking_at_done(bench: Bench) -> None:
 def test_input_written_while_the_kernel_runs(bench: Bench) -> None:
     bench.card.open.clear()
     handle = bench.start()
-    with pytest.raises(CardRule, match=r"written by sync_to_device\(\) before the start"):
+    with pytest.raises(CardRule, match=r"written by sync_to_device\(\) before the run"):
         bench.pixels.sync_to_device()
     bench.card.open.set()
     handle.wait()
@@ -277,7 +278,30 @@ def test_an_image_for_hardware_on_a_software_card(software_cases: dict[str, Case
     data = software_cases["top5"].xclbin.read_bytes()
     hardware.write_bytes(data.replace(b'target="software"', b'target="hw"      '))
     card = open_card("software:12")
-    with pytest.raises(BadXclbin, match="no network in BITSTREAM: this image is for target"):
+    with pytest.raises(BadXclbin, match="no network in BITSTREAM: this xclbin is for target"):
         Overlay(str(hardware), device=card)
     with pytest.raises(CardRule, match="used before it was programmed"):
         card.programmed()
+
+
+def test_an_xclbin_is_read_once(
+    gate: GateCard, software_cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resnet50_triton.cards import emulated
+
+    reads: list[str] = []
+    monkeypatch.setattr(emulated, "read_xclbin", reads.append)
+    load_overlay(read_xclbin(software_cases["top5"].xclbin), gate)
+    assert reads == []
+
+
+def test_a_file_that_was_replaced_since_it_was_read(
+    gate: GateCard, software_cases: dict[str, Case], tmp_path: Path
+) -> None:
+    """What was checked is what is programmed."""
+    path = tmp_path / "card.xclbin"
+    path.write_bytes(software_cases["top5"].xclbin.read_bytes())
+    xclbin = read_xclbin(path)
+    path.write_bytes(software_cases["logits"].xclbin.read_bytes())
+    with pytest.raises(BadXclbin, match=rf"card.xclbin: has UUID .*, and had {xclbin.uuid} when it was read"):
+        load_overlay(xclbin, gate)

@@ -66,7 +66,7 @@ def test_its_curve_can_be_another(software_cases: dict[str, Case], monkeypatch: 
 @pytest.mark.parametrize("text", ["fast", "1", "-1,2", "0,0", "1,nan", "1e9,1"])
 def test_a_curve_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("RESNET50_TIMING_MS", text)
-    with pytest.raises(BadParameter, match="milliseconds of a start and of an image"):
+    with pytest.raises(BadParameter, match="milliseconds of a run and of an image"):
         curve()
 
 

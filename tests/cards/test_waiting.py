@@ -12,8 +12,8 @@ import pytest
 from pynq._3rdparty import ert
 from pynq.overlay import WaitHandle
 from pynq.pl_server.xrt_device import ErtWaitHandle
-from resnet50_triton.cards.waiting import wait_done
 from resnet50_triton.errors import CardError
+from resnet50_triton.runtime.waiting import wait_done
 
 
 class Scheduler:

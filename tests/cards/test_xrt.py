@@ -118,32 +118,32 @@ def software(software_cases: dict[str, Case]) -> Case:
 
 
 def test_an_image_that_fits(software: Case) -> None:
-    xrt.check_image(card(), image(software))
+    xrt.check_xclbin(card(), image(software))
 
 
 def test_a_software_image_for_an_alveo(software: Case) -> None:
     with pytest.raises(BadXclbin) as error:
-        xrt.check_image(card(), image(software, target="software"))
+        xrt.check_xclbin(card(), image(software, target="software"))
     assert str(error.value) == (
-        f"x.xclbin: this image is for target software, card 'xrt:0' is a real {U250} and needs one for target hw; "
+        f"x.xclbin: this xclbin is for target software, card 'xrt:0' is a real {U250} and needs one for target hw; "
         "to serve this file name card 'software:0'"
     )
 
 
 def test_an_emulation_image_for_an_alveo_and_the_reverse(software: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadXclbin, match=r"for target hw_emu, card 'xrt:0' is a real .* needs one for target hw$"):
-        xrt.check_image(card(), image(software, target="hw_emu"))
+        xrt.check_xclbin(card(), image(software, target="hw_emu"))
     monkeypatch.setattr(binding, "XRT_EMULATION", True)
-    xrt.check_image(card(), image(software, target="hw_emu"))
+    xrt.check_xclbin(card(), image(software, target="hw_emu"))
     with pytest.raises(BadXclbin, match=r"for target hw, card 'xrt:0' is XRT's emulation of .* for target hw_emu$"):
-        xrt.check_image(card(), image(software))
+        xrt.check_xclbin(card(), image(software))
 
 
 def test_an_image_for_another_shell(software: Case) -> None:
     with pytest.raises(BadXclbin) as error:
-        xrt.check_image(card(), image(software, platform="xilinx_u200_xdma_201830_2"))
-    assert "this image is for platform xilinx_u200_xdma_201830_2, card 'xrt:0' has the shell" in str(error.value)
-    assert f"{U250}; flash the shell that the image needs" in str(error.value)
+        xrt.check_xclbin(card(), image(software, platform="xilinx_u200_xdma_201830_2"))
+    assert "this xclbin is for platform xilinx_u200_xdma_201830_2, card 'xrt:0' has the shell" in str(error.value)
+    assert f"{U250}; flash the shell that the xclbin needs" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class HeldCard(EmulatedCard):
         self.fails_at = 0  # this start fails
         self.hangs = False
 
-    def _load(self, image: KernelInfo) -> Compute:  # noqa: ARG002
+    def _load(self, xclbin: KernelInfo) -> Compute:  # noqa: ARG002
         return self._compute
 
     def _compute(self, call: KernelCall) -> None:

@@ -65,13 +65,13 @@ def test_an_image_for_software_cards_is_refused(
 ) -> None:
     write_xclbin(tmp_path / "software.xclbin", random_network(1))
     message = run_on_card(random_bench("logits"), *files, tmp_path / "software.xclbin")
-    assert "this image is for target software, card 'xrt:0' is XRT's emulation of xilinx_u250_xdma_201830_2" in message
+    assert "this xclbin is for target software, card 'xrt:0' is XRT's emulation of xilinx_u250_xdma_201830_2" in message
     assert "name card 'software:0'" in message
 
 
 def test_an_image_for_another_shell_is_refused(open_bench: OpenBench, files: tuple[Path, Path, Path]) -> None:
     message = run_on_card(open_bench(random_network(1), "logits", platform="xilinx_u200_xdma_201830_2"), *files)
-    assert "this image is for platform xilinx_u250_xdma_201830_2, card 'xrt:0' has the shell" in message
+    assert "this xclbin is for platform xilinx_u250_xdma_201830_2, card 'xrt:0' has the shell" in message
     assert "xilinx_u200_xdma_201830_2; flash the shell" in message
 
 

@@ -44,7 +44,7 @@ def open_card(name: str, threads: int | None = None) -> Any:
 
 
 def reset_card(name: str, device: Any) -> None:
-    """Bring a card that failed back to its state before it was programmed; its buffers and starts are void.
+    """Bring a card that failed back to its state before it was programmed; its buffers and runs are void.
 
     Args:
         name: as for `open_card`.

@@ -39,10 +39,10 @@ class KernelCall:
 class KernelPorts:
     """The kernel's arguments: which bank each pointer is wired to, and how much each reads or writes."""
 
-    def __init__(self, card: str, image: KernelInfo) -> None:
+    def __init__(self, card: str, xclbin: KernelInfo) -> None:
         self._card = card
-        self._banks = {name: memory.name for name, memory in image.banks.items()}
-        self._out_type, self._out_count = _OUT[image.kernel]
+        self._banks = {name: memory.name for name, memory in xclbin.banks.items()}
+        self._out_type, self._out_count = _OUT[xclbin.kernel]
 
     def call(self, registers: bytes, memory: DeviceMemory) -> KernelCall:
         """Make the call that a register file states.
@@ -83,7 +83,7 @@ class KernelPorts:
         elif offset + size_bytes > found.size_bytes:
             wrong = (
                 f": {images} images need {size_bytes} bytes, the buffer has {max(0, found.size_bytes - offset)} "
-                "from there; start fewer images or allocate a larger buffer"
+                "from there; run fewer images or allocate a larger buffer"
             )
         else:
             return found.data[offset : offset + size_bytes], found.bo

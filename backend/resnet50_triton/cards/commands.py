@@ -1,4 +1,4 @@
-"""The starts of an emulated card's kernel: queued first in, first out, as XRT's embedded scheduler (ERT) does."""
+"""The runs of an emulated card's kernel: queued first in, first out, as XRT's embedded scheduler (ERT) does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAYLOAD_OFFSET = 8  # header and CU mask, one word each
 
 
 class ExecBuffer:
-    """The command packet that PYNQ fills in for a start."""
+    """The command packet that PYNQ fills in for a run."""
 
     def __init__(self, size_bytes: int) -> None:
         self._memory = ctypes.create_string_buffer(size_bytes)
@@ -33,8 +33,8 @@ class ExecBuffer:
         return self._memory.raw[_PAYLOAD_OFFSET : _PAYLOAD_OFFSET + 4 * words]
 
 
-class StartHandle:
-    """One start; has the face of PYNQ's ErtWaitHandle, and blocks where that one polls."""
+class RunHandle:
+    """One run; has the face of PYNQ's ErtWaitHandle, and blocks where that one polls."""
 
     def __init__(self, commands: CommandQueue, sequence: int) -> None:
         self._commands = commands
@@ -58,7 +58,7 @@ class StartHandle:
             False where the time ran out.
 
         Raises:
-            CardError: the start failed.
+            CardError: the run failed.
         """
         if not self._commands.see(self._sequence, timeout_s):
             return False
@@ -76,9 +76,9 @@ class StartHandle:
 
 
 class CommandQueue:
-    """Starts in the order of their coming, and the buffers that they use; a subclass says what becomes of them.
+    """Runs in the order of their coming, and the buffers that they use; a subclass says what becomes of them.
 
-    A buffer is in use from the start that names it until the host has *seen* that start, or a later one, done: reading
+    A buffer is in use from the run that names it until the host has *seen* that run, or a later one, done: reading
     a result before is a mistake even if the card happens to have finished, and is then found every time.
     """
 
@@ -86,27 +86,27 @@ class CommandQueue:
         self._card = card
         self._changed = threading.Condition()
         self._submitted = self._finished = self._seen = 0  # sequence numbers; the queue keeps them in order
-        self._last_use: dict[int, int] = {}  # BO -> the last start that names it
+        self._last_use: dict[int, int] = {}  # BO -> the last run that names it
 
     @property
     def idle(self) -> bool:
-        """Whether every start has finished."""
+        """Whether every run has finished."""
         return self._finished == self._submitted
 
-    def start(self, call: KernelCall) -> StartHandle:
+    def start(self, call: KernelCall) -> RunHandle:
         """Queue a call."""
         with self._changed:
             self._submitted += 1
-            handle = StartHandle(self, self._submitted)
+            handle = RunHandle(self, self._submitted)
             self._last_use.update(dict.fromkeys(call.buffers, self._submitted))
             self._put(call, handle)
         return handle
 
-    def _put(self, call: KernelCall, handle: StartHandle) -> None:
+    def _put(self, call: KernelCall, handle: RunHandle) -> None:
         raise NotImplementedError
 
     def see(self, sequence: int, timeout_s: float | None) -> bool:
-        """Wait until a start has finished, and note that the host has seen it. False where the time ran out."""
+        """Wait until a run has finished, and note that the host has seen it. False where the time ran out."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._finished >= sequence, timeout_s):
                 return False
@@ -114,11 +114,11 @@ class CommandQueue:
             return True
 
     def uses(self, bo: int) -> bool:
-        """Whether a start that names this buffer is not yet seen done."""
+        """Whether a run that names this buffer is not yet seen done."""
         return self._last_use.get(bo, 0) > self._seen
 
     def release(self, bo: int) -> bool:
-        """Forget a buffer that is to be freed; False where a start that names it has not finished."""
+        """Forget a buffer that is to be freed; False where a run that names it has not finished."""
         with self._changed:
             if self._last_use.get(bo, 0) > self._finished:
                 return False
@@ -126,15 +126,15 @@ class CommandQueue:
             return True
 
     def stop(self, timeout_s: float) -> None:
-        """End after the starts that are queued, or leave them behind where they take longer."""
+        """End after the runs that are queued, or leave them behind where they take longer."""
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """End; the starts that have not begun fail."""
+        """End; the runs that have not begun fail."""
         raise NotImplementedError
 
     def _reset_error(self) -> CardError:
-        return CardError(f"{self._card}: the card was reset before this start")
+        return CardError(f"{self._card}: the card was reset before this run")
 
 
 class ComputingQueue(CommandQueue):
@@ -143,12 +143,12 @@ class ComputingQueue(CommandQueue):
     def __init__(self, card: str, execute: Callable[[KernelCall], None]) -> None:
         super().__init__(card)
         self._execute = execute
-        self._queue: queue.SimpleQueue[tuple[KernelCall, StartHandle] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[KernelCall, RunHandle] | None] = queue.SimpleQueue()
         self._abandoned = False
         self._worker = threading.Thread(target=self._work, name=card, daemon=True)
         self._worker.start()
 
-    def _put(self, call: KernelCall, handle: StartHandle) -> None:
+    def _put(self, call: KernelCall, handle: RunHandle) -> None:
         self._queue.put((call, handle))
 
     def stop(self, timeout_s: float) -> None:

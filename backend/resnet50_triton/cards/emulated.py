@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,25 +20,25 @@ from ..errors import CardRule
 from ..xclbin.kernel_info import KernelInfo, read_xclbin
 from .bank import EmulatedBank
 from .call import KernelCall, KernelPorts
-from .commands import CommandQueue, ComputingQueue, ExecBuffer, StartHandle
+from .commands import CommandQueue, ComputingQueue, ExecBuffer, RunHandle
 from .memory import DeviceMemory
 from .power import PowerModel
 
 Compute = Callable[[KernelCall], None]  # fills `out`
 
 _AP_START, _AP_DONE, _AP_IDLE = 1, 2, 4
-_EXIT_S = 5.0  # how long the process's end waits for starts that are still queued
+_EXIT_S = 5.0  # how long the process's end waits for runs that are still queued
 _POLL_S = 1e-3  # PYNQ polls the control register in a busy loop: each read of a running kernel's blocks this long
 
 
 class Programmed:
     """What a card holds from one programming to the next."""
 
-    def __init__(self, card: EmulatedCard, image: KernelInfo, kernel_address: int, compute: Compute) -> None:
-        self.image = image
+    def __init__(self, card: EmulatedCard, xclbin: KernelInfo, kernel_address: int, compute: Compute) -> None:
+        self.xclbin = xclbin
         self.compute = compute
-        self.memory = DeviceMemory(card.tag, card.index, image.memories)
-        self.ports = KernelPorts(card.tag, image)
+        self.memory = DeviceMemory(card.tag, card.index, xclbin.memories)
+        self.ports = KernelPorts(card.tag, xclbin)
         self.kernel_address = kernel_address
         self.registers = bytearray(4096)
 
@@ -50,9 +51,10 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         self.index = index
         self.capabilities = {"REGISTER_RW": True, "CALLABLE": True, "ERT": True}
         self.timestamp: str | None = None
+        self._expected: KernelInfo | None = None
         self._programmed: Programmed | None = None
         self._contexts: set[str] = set()
-        self._register_start: StartHandle | None = None
+        self._register_run: RunHandle | None = None
         self._power = PowerModel()
         self._commands = self._queue()
         self._lock = threading.RLock()
@@ -64,14 +66,14 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         self._programmed = None
 
     def _queue(self) -> CommandQueue:
-        """What takes the starts."""
+        """What takes the runs."""
         return ComputingQueue(self.tag, self._execute)
 
-    def _load(self, image: KernelInfo) -> Compute:
-        """What computes with this image. Called while nothing runs; what it returns runs in the card's own thread.
+    def _load(self, xclbin: KernelInfo) -> Compute:
+        """What computes with this xclbin. Called while nothing runs; what it returns runs in the card's own thread.
 
         Raises:
-            BadXclbin: the image is not for this kind of card.
+            BadXclbin: the xclbin is not for this kind of card.
         """
         raise NotImplementedError
 
@@ -90,29 +92,37 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
             raise CardRule(f"{self.tag}: used before it was programmed; make an Overlay with download=True first")
         return self._programmed
 
+    def expect(self, xclbin: KernelInfo) -> None:
+        """Take an xclbin as it was read, so that the Overlay made of its file next does not read it again."""
+        self._expected = xclbin
+
     def get_bitfile_metadata(self, bitfile_name: str) -> Any:
         """PYNQ's parsed xclbin; checked first, because PYNQ's parser reads past the end of a damaged one."""
-        read_xclbin(bitfile_name)
-        return XclBin(bitfile_name)
+        xclbin, self._expected = self._expected, None
+        if xclbin is None or xclbin.path.resolve() != Path(bitfile_name).resolve():
+            xclbin = read_xclbin(bitfile_name)  # an Overlay that was made without `expect`
+        parser = XclBin(bitfile_name)
+        parser.kernel_info = xclbin
+        return parser
 
     def gen_cache(self, bitstream: Any, parser: Any = None) -> None:
         """Nothing: an xclbin needs no cache, as on XrtDevice."""
 
     def download(self, bitstream: Any, parser: Any = None) -> None:
-        """Program the card; a card that already holds the same image (by UUID) keeps its memory, as with XRT.
+        """Program the card; a card that already holds the same xclbin (by UUID) keeps its memory, as with XRT.
 
         Raises:
-            BadXclbin: the image is not for this kind of card.
-            CardRule: buffers are still allocated or a start is not finished, and the image is another one.
+            BadXclbin: the xclbin is not for this kind of card.
+            CardRule: buffers are still allocated or a run is not finished, and the xclbin is another one.
         """
         parser = parser or self.get_bitfile_metadata(bitstream.bitfile_name)
-        image = read_xclbin(bitstream.bitfile_name)
+        xclbin: KernelInfo = parser.kernel_info
         with self._lock:
             self._contexts.clear()
-            if self._programmed is None or self._programmed.image.uuid != image.uuid:
+            if self._programmed is None or self._programmed.xclbin.uuid != xclbin.uuid:
                 self._require_unused()
-                address = int(parser.ip_dict[image.kernel_name]["phys_addr"])
-                self._programmed = Programmed(self, image, address, self._load(image))
+                address = int(parser.ip_dict[xclbin.kernel_name]["phys_addr"])
+                self._programmed = Programmed(self, xclbin, address, self._load(xclbin))
             self.post_download(bitstream, parser)
 
     def _require_unused(self) -> None:
@@ -121,7 +131,7 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         buffers = self._programmed.memory.count() if self._programmed else 0
         if buffers:
             raise CardRule(
-                f"{self.tag}: programmed with another image while {buffers} buffers are allocated; free them first"
+                f"{self.tag}: programmed with another xclbin while {buffers} buffers are allocated; free them first"
             )
 
     def free_bitstream(self) -> None:
@@ -129,25 +139,25 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         self._contexts.clear()
 
     def reset_fpga(self) -> None:
-        """Forget the image, the memory and every start, as resetting the FPGA does; the buffers are void.
+        """Forget the xclbin, the memory and every run, as resetting the FPGA does; the buffers are void.
 
-        A start that still computes is left to end by itself: it writes to memory that nobody reads any more.
+        A run that still computes is left to end by itself: it writes to memory that nobody reads any more.
         """
         with self._lock:
             self._commands.abandon()
             self._commands = self._queue()
-            self._programmed = self._register_start = None
+            self._programmed = self._register_run = None
             self._contexts.clear()
 
     def close(self) -> None:
         """Nothing to close: the card lives as long as the process."""
 
     def open_context(self, description: dict[str, Any], shared: bool = True) -> int:  # noqa: ARG002  XrtDevice's face
-        """Claim the kernel, before it can be started. Raises CardRule where the card holds another image."""
-        uuid = self.programmed().image.uuid
+        """Claim the kernel, before it can be started. Raises CardRule where the card holds another xclbin."""
+        uuid = self.programmed().xclbin.uuid
         if description["xclbin_uuid"] != uuid:
             raise CardRule(
-                f"{self.tag}: the overlay is of image {description['xclbin_uuid']}, the card holds {uuid}; "
+                f"{self.tag}: the overlay is of xclbin {description['xclbin_uuid']}, the card holds {uuid}; "
                 "make the Overlay with download=True"
             )
         self._contexts.add(description["cu_name"])
@@ -171,7 +181,7 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         return EmulatedBank(self, self.mem_dict[name])
 
     def get_memory_by_idx(self, idx: int) -> EmulatedBank:
-        """The bank with this index in the image."""
+        """The bank with this index in the xclbin."""
         self.programmed()
         return next(EmulatedBank(self, m) for m in self.mem_dict.values() if m["idx"] == idx)
 
@@ -198,40 +208,40 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         memory.copy_out(bo, offset, ptr, size)
 
     def return_pointer(self, pointer: tuple[DeviceMemory, int]) -> None:
-        """Free a buffer's device memory; PynqBuffer.freebuffer() calls it. Raises CardRule while a start uses it."""
+        """Free a buffer's device memory; PynqBuffer.freebuffer() calls it. Raises CardRule while a run uses it."""
         memory, bo = pointer
         if self._programmed is None or memory is not self._programmed.memory:
             return  # of before a reset
         if not self._commands.release(bo):
-            raise CardRule(f"{self.tag}: buffer {bo} freed while the kernel uses it; wait for the start first")
+            raise CardRule(f"{self.tag}: buffer {bo} freed while the kernel uses it; wait for the run first")
         memory.free(bo)
 
     def _require_seen_done(self, bo: int, use: str) -> None:
         if self._commands.uses(bo):
             raise CardRule(
-                f"{self.tag}: buffer {bo} {use} before the start that uses it was seen done; "
+                f"{self.tag}: buffer {bo} {use} before the run that uses it was seen done; "
                 "call wait() or look at .done first"
             )
 
-    # Starts, through the scheduler or through the registers
+    # Runs, through the scheduler or through the registers
 
     def get_exec_bo(self, size: int = 1024) -> ExecBuffer:
         """An empty command packet."""
         return ExecBuffer(size)
 
-    def execute_bo(self, bo: ExecBuffer) -> StartHandle:
-        """Queue the start that a packet states. Raises CardRule where it breaks a rule of the hardware."""
+    def execute_bo(self, bo: ExecBuffer) -> RunHandle:
+        """Queue the run that a packet states. Raises CardRule where it breaks a rule of the hardware."""
         with self._lock:
             return self._start(bo.registers())
 
-    def execute_bo_with_waitlist(self, *_: Any) -> StartHandle:
+    def execute_bo_with_waitlist(self, *_: Any) -> RunHandle:
         """Refuse, as XRT has done since 2.11."""
-        raise CardRule(f"{self.tag}: waitfor= is not supported by XRT any more; starts run in the order of the calls")
+        raise CardRule(f"{self.tag}: waitfor= is not supported by XRT any more; runs follow the order of the calls")
 
     def set_event_loop(self, loop: Any) -> None:
         """Nothing: `wait_async` needs no registration here."""
 
-    def _start(self, registers: bytes) -> StartHandle:
+    def _start(self, registers: bytes) -> RunHandle:
         programmed = self.programmed()
         if not self._contexts:
             raise CardRule(f"{self.tag}: started without a context; the overlay is no longer loaded, make a new one")
@@ -249,12 +259,12 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         data = bytes(data)
         with self._lock:
             programmed, offset = self._locate(address, len(data))
-            starts = offset == 0 and data[0] & _AP_START
-            if starts and not self._commands.idle:
+            is_start = offset == 0 and data[0] & _AP_START
+            if is_start and not self._commands.idle:
                 raise CardRule(f"{self.tag}: AP_START written while the kernel runs; wait for AP_IDLE first")
             programmed.registers[offset : offset + len(data)] = data
-            if starts:
-                self._register_start = self._start(bytes(programmed.registers))
+            if is_start:
+                self._register_run = self._start(bytes(programmed.registers))
 
     def _locate(self, address: int, length: int) -> tuple[Programmed, int]:
         programmed = self.programmed()
@@ -264,12 +274,12 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         return programmed, offset
 
     def _control(self) -> int:
-        start = self._register_start
-        if start is None:
+        run = self._register_run
+        if run is None:
             return _AP_IDLE if self._commands.idle else _AP_START
-        if not start.wait_done(_POLL_S):
+        if not run.wait_done(_POLL_S):
             return _AP_START
-        self._register_start = None  # AP_DONE is cleared by reading it
+        self._register_run = None  # AP_DONE is cleared by reading it
         return _AP_DONE | _AP_IDLE
 
     # Sensors

@@ -4,8 +4,8 @@ RESNET50_FAULTS names the file: a JSON list of faults, which takes effect as it 
 {"fault": NAME, "count": how many times, from the next call on, "card": which one ("faulty:0"), "seconds": how long};
 all but the name may be left out.
 
-    hang             a start never ends, until the card is reset
-    slow             a start takes `seconds` longer
+    hang             a run never ends, until the card is reset
+    slow             a run takes `seconds` longer
     wrong            one value of each image's result is another
     sync_to_device   copying to the card fails
     sync_from_device copying from the card fails
@@ -139,7 +139,7 @@ class FaultyCard(SoftwareCard):
     def reset_fpga(self) -> None:
         """Reset the card, which ends a hang, or fail."""
         self.require_present()
-        super().reset_fpga()  # first, or the start behind the one that hangs would run
+        super().reset_fpga()  # first, or the run behind the one that hangs would run
         self._was_reset.set()
         self._was_reset = threading.Event()
 

@@ -22,13 +22,13 @@ THREADS_VARIABLE = "RESNET50_THREADS"
 
 
 class SoftwareCard(EmulatedCard):
-    """A card that loads the network from the image's BITSTREAM section and computes with it.
+    """A card that loads the network from the xclbin's BITSTREAM section and computes with it.
 
     PYNQ lists as many as RESNET50_SOFTWARE_CARDS says (1) once this module is imported, after all other devices, so
     that a real card stays PYNQ's default. RESNET50_THREADS is the number of threads that each computes with (0: one
     per CPU that the process may use).
 
-    Not modelled: time (a start takes as long as the CPU needs; see `power` for what the rails then tell), several
+    Not modelled: time (a run takes as long as the CPU needs; see `power` for what the rails then tell), several
     processes sharing a card, PCIe errors and resets, other kernels and CUs, and what hardware does when its rules are
     broken: that raises CardRule here, most of it at the start. Memory begins as zeros. A buffer of another card is
     noticed only where its address is free on this one. Registers may be written while the kernel runs.
@@ -57,17 +57,17 @@ class SoftwareCard(EmulatedCard):
             super().download(bitstream, parser)
             if self.threads != self._engine_threads:
                 programmed = self.programmed()
-                programmed.compute = self._load(programmed.image)
+                programmed.compute = self._load(programmed.xclbin)
 
-    def _load(self, image: KernelInfo) -> Compute:
-        engine = open_engine(Network.from_bytes(image.network_bytes()), self.threads)
+    def _load(self, xclbin: KernelInfo) -> Compute:
+        engine = open_engine(Network.from_bytes(xclbin.network_bytes()), self.threads)
         self._engine_threads = self.threads
         self._engine_name = engine.name
-        _log.info("%s: programmed with %s (%s kernel), %s", self.tag, image.path, image.kernel, self.name)
+        _log.info("%s: programmed with %s (%s kernel), %s", self.tag, xclbin.path, xclbin.kernel, self.name)
         how_to_be_faster = advice()
         if how_to_be_faster:
             _log.warning("%s: %s", self.tag, how_to_be_faster)
-        ranks = image.kernel == "top5"
+        ranks = xclbin.kernel == "top5"
 
         def compute(call: KernelCall) -> None:
             if ranks:

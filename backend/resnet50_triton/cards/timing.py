@@ -1,10 +1,10 @@
 """The timing card: takes as long as the published accelerator on an Alveo U250, and computes nothing.
 
 For finding out what the host, the network and the server around a card can carry, without a card: the CPU stays free,
-as with an Alveo. Its results are zeros. A start of b images takes 1.6 ms + 0.368 ms * b, a line through the published
+as with an Alveo. Its results are zeros. A run of b images takes 1.6 ms + 0.368 ms * b, a line through the published
 figures; RESNET50_TIMING_MS="START,IMAGE" gives other milliseconds, as for another card or clock.
 
-A start ends on the clock, without a thread of the card's own to wake up: the host learns of it by a timer in the
+A run ends on the clock, without a thread of the card's own to wake up: the host learns of it by a timer in the
 thread that waits, as it learns of an Alveo's by an interrupt. That thread waits for the last tenth of a millisecond
 awake: the published time is from start to answer, and what this host takes to wake up would come on top of it.
 """
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from ..errors import BadParameter
 from ..xclbin.kernel_info import KernelInfo
 from .call import KernelCall
-from .commands import CommandQueue, StartHandle
+from .commands import CommandQueue, RunHandle
 from .emulated import Compute, EmulatedCard
 from .power import IMAGE_S, START_S, PowerModel
 
@@ -36,7 +36,7 @@ _thread = threading.local()
 
 
 def curve() -> tuple[float, float]:
-    """Seconds of a start, and of each image in it. Raises BadParameter where the environment's are no times."""
+    """Seconds of a run, and of each image in it. Raises BadParameter where the environment's are no times."""
     text = os.environ.get(ENVIRONMENT)
     if not text:
         return START_S, IMAGE_S
@@ -46,7 +46,7 @@ def curve() -> tuple[float, float]:
         start_ms = image_ms = -1.0
     if not (0 <= start_ms <= _LONGEST_MS and 0 <= image_ms <= _LONGEST_MS and start_ms + image_ms > 0):
         raise BadParameter(
-            f"environment {ENVIRONMENT} is '{text}', expected the milliseconds of a start and of an image, as "
+            f"environment {ENVIRONMENT} is '{text}', expected the milliseconds of a run and of an image, as "
             f"'{1e3 * START_S:g},{1e3 * IMAGE_S:g}', each at most {_LONGEST_MS:g}"
         )
     return start_ms / 1e3, image_ms / 1e3
@@ -55,21 +55,21 @@ def curve() -> tuple[float, float]:
 @dataclass
 class _Timed:
     call: KernelCall
-    handle: StartHandle
+    handle: RunHandle
     end_s: float
 
 
 class TimedQueue(CommandQueue):
-    """Starts that end when the card's time has passed; one begins where the one before it ends."""
+    """Runs that end when the card's time has passed; one begins where the one before it ends."""
 
     def __init__(self, card: str, power: PowerModel, start_s: float, image_s: float) -> None:
         super().__init__(card)
         self._power = power
         self._start_s, self._image_s = start_s, image_s
         self._pending: deque[_Timed] = deque()
-        self._free_s = 0.0  # when the last start ends
+        self._free_s = 0.0  # when the last run ends
 
-    def _put(self, call: KernelCall, handle: StartHandle) -> None:
+    def _put(self, call: KernelCall, handle: RunHandle) -> None:
         images = len(call.pixels)
         begin_s = max(time.monotonic(), self._free_s)
         self._free_s = begin_s + self._start_s + self._image_s * images
@@ -78,13 +78,13 @@ class TimedQueue(CommandQueue):
 
     @property
     def idle(self) -> bool:
-        """Whether every start has finished."""
+        """Whether every run has finished."""
         with self._changed:
             self._finish_what_is_due()
             return super().idle
 
     def see(self, sequence: int, timeout_s: float | None) -> bool:
-        """Wait until a start has finished, and note that the host has seen it. False where the time ran out."""
+        """Wait until a run has finished, and note that the host has seen it. False where the time ran out."""
         _wake_in_time()
         limit_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
@@ -101,13 +101,13 @@ class TimedQueue(CommandQueue):
             return True
 
     def release(self, bo: int) -> bool:
-        """Forget a buffer that is to be freed; False where a start that names it has not finished."""
+        """Forget a buffer that is to be freed; False where a run that names it has not finished."""
         with self._changed:
             self._finish_what_is_due()
             return super().release(bo)
 
     def _finish_what_is_due(self) -> int:
-        """The last start that has finished."""
+        """The last run that has finished."""
         while self._pending and self._pending[0].end_s <= time.monotonic():
             _compute(self._pending.popleft().call)
             self._finished += 1
@@ -117,7 +117,7 @@ class TimedQueue(CommandQueue):
         """Nothing: there is no thread to end."""
 
     def abandon(self) -> None:
-        """Fail the starts that have not finished."""
+        """Fail the runs that have not finished."""
         with self._changed:
             for start in self._pending:
                 start.handle.error = self._reset_error()
@@ -153,7 +153,7 @@ class TimingCard(EmulatedCard):
     def _queue(self) -> CommandQueue:
         return TimedQueue(self.tag, self._power, *self._curve_s)
 
-    def _load(self, image: KernelInfo) -> Compute:  # noqa: ARG002
+    def _load(self, xclbin: KernelInfo) -> Compute:  # noqa: ARG002
         return _compute
 
 

@@ -78,34 +78,34 @@ def count_devices() -> int:
     return sum(isinstance(device, XrtDevice) for device in probed_devices()) if _lacking() is None else 0
 
 
-def check_image(device: Any, image: KernelInfo) -> None:
-    """Compare what a card has with what an image needs, before it is programmed.
+def check_xclbin(device: Any, xclbin: KernelInfo) -> None:
+    """Compare what a card has with what an xclbin needs, before it is programmed.
 
     Args:
         device: an XrtDevice.
-        image: what is to be programmed.
+        xclbin: what is to be programmed.
 
     Raises:
         BadXclbin: it is for software cards, for emulation, or for another platform (shell).
     """
     card = f"card 'xrt:{device._index}'"
     needed = "hw_emu" if xrt.XRT_EMULATION else "hw"
-    if image.target != needed:
+    if xclbin.target != needed:
         kind = "XRT's emulation of" if xrt.XRT_EMULATION else "a real"
-        advice = "; to serve this file name card 'software:0'" if image.target == "software" else ""
+        advice = "; to serve this file name card 'software:0'" if xclbin.target == "software" else ""
         raise BadXclbin(
-            f"{image.path}: this image is for target {image.target}, {card} is {kind} {device.name} and needs one for "
-            f"target {needed}{advice}"
+            f"{xclbin.path}: this xclbin is for target {xclbin.target}, {card} is {kind} {device.name} and needs "
+            f"one for target {needed}{advice}"
         )
-    if not same_platform(device.name, image.platform):
+    if not same_platform(device.name, xclbin.platform):
         raise BadXclbin(
-            f"{image.path}: this image is for platform {image.platform}, {card} has the shell {device.name}; flash the "
-            "shell that the image needs ('xbmgmt program --base'), or link the kernel for this one"
+            f"{xclbin.path}: this xclbin is for platform {xclbin.platform}, {card} has the shell {device.name}; flash "
+            "the shell that the xclbin needs ('xbmgmt program --base'), or link the kernel for this one"
         )
 
 
 def same_platform(shell: str, platform: str) -> bool:
-    """Whether an image for `platform` fits a card with `shell`.
+    """Whether an xclbin for `platform` fits a card with `shell`.
 
     The names of shells in one piece, as xilinx_u250_xdma_201830_2, are those of their platforms. A shell in two stages,
     as xilinx_u250_gen3x16_xdma_shell_4_1, fits each platform of its version, as xilinx_u250_gen3x16_xdma_4_1_202210_1.

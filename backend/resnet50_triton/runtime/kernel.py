@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from pynq import allocate
 
 from ..cards import open_card, reset_card
-from ..cards.overlay import load_overlay
-from ..cards.waiting import wait_done
 from ..errors import BadParameter, BadPixels, BadWeights, CardError, CardTimeout
 from ..ranking import top5
 from ..tensors import CLASSES, FEATURES, PIXELS_SHAPE, TOP
 from ..xclbin.kernel_info import KernelInfo, KernelVariant, read_xclbin
+from .overlay import load_overlay
+from .waiting import wait_done
 
 _OUT: dict[KernelVariant, tuple[int, type[np.generic]]] = {"logits": (CLASSES, np.int32), "top5": (TOP, np.uint32)}
 
@@ -121,7 +121,7 @@ class Kernel:
 
     def __init__(
         self,
-        xclbin: str | Path,
+        xclbin: KernelInfo | str | Path,
         weights: NDArray[np.int8],
         card: str = "software:0",
         max_batch: int = 128,
@@ -132,7 +132,7 @@ class Kernel:
         """Program the card and make the buffers.
 
         Args:
-            xclbin: the xclbin.
+            xclbin: as it was read, or its file.
             weights: int8 (1000, 2048), of the fully connected layer.
             card: "software:N" or "xrt:N".
             max_batch: the most images in one start; larger batches are split.
@@ -151,7 +151,7 @@ class Kernel:
             raise BadParameter(f"max_batch is {max_batch}, expected at least 1")
         if timeout_s is not None and not timeout_s > 0:
             raise BadParameter(f"timeout_s is {timeout_s}, expected above 0, or None for no deadline")
-        self._image = read_xclbin(xclbin)
+        self._image = xclbin if isinstance(xclbin, KernelInfo) else read_xclbin(xclbin)
         self._device = open_card(card, threads)
         self._use = _uses.setdefault(self._device.tag, _CardUse())
         self._run_lock = threading.Lock()  # `run` has one set of buffers: one batch at a time
@@ -181,7 +181,7 @@ class Kernel:
                     f"card '{self.card}' holds {use.image.path} (UUID {use.image.uuid}) for {use.kernels} other "
                     f"kernels of this process; close them before loading {image.path} (UUID {image.uuid})"
                 )
-            overlay = load_overlay(image.path, self._device, download=not use.kernels)
+            overlay = load_overlay(image, self._device, download=not use.kernels)
             kernel = getattr(overlay, image.kernel_name)
             use.image = image
             use.kernels += 1

@@ -178,7 +178,7 @@ def build_xclbin(sections: Iterable[tuple[Kind, bytes]], platform: str, mode: Mo
     Args:
         sections: kind and content, in the order of the file.
         platform: the platform's VBNV, at most 63 characters.
-        mode: what the image is for.
+        mode: what the xclbin is for.
         timestamp: seconds since 1970, of the build and of the platform's feature ROM.
     """
     sections = list(sections)

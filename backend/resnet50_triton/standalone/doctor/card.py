@@ -72,7 +72,7 @@ def _vendor(node: Path) -> str:
 def card(wanted: Wanted) -> Iterator[Finding]:
     """Whether there is such a card, and an xclbin that fits it and its shell."""
     from ...cards import open_card
-    from ...cards.xrt import check_image
+    from ...cards.xrt import check_xclbin
     from ...errors import Resnet50Error
     from ...xclbin.kernel_info import read_xclbin
     from ..default_card import choose_card
@@ -94,7 +94,7 @@ def card(wanted: Wanted) -> Iterator[Finding]:
     if image is None or name is None:
         return
     if name.startswith("xrt:"):
-        check_image(device, image)
+        check_xclbin(device, image)
     else:
         image.network_bytes()  # raises where it is for something else
     yield Finding("card", OK, f"{name} can be programmed with {image.path}")

@@ -1,4 +1,4 @@
-"""Waiting for a start with a deadline, whatever card it is on."""
+"""Waiting for a run with a deadline, whatever card it is on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AP_IDLE = 4
 
 
 def wait_done(handle: Any, timeout_s: float | None) -> bool:
-    """Block until a start has finished, without burning a core or holding the GIL.
+    """Block until a run has finished, without burning a core or holding the GIL.
 
     PYNQ's own wait() has no timeout, and hides that the scheduler reported a failure.
 
@@ -26,7 +26,7 @@ def wait_done(handle: Any, timeout_s: float | None) -> bool:
         False where the time ran out.
 
     Raises:
-        CardError: the start failed.
+        CardError: the run failed.
     """
     if hasattr(handle, "wait_done"):
         return bool(handle.wait_done(timeout_s))
@@ -45,7 +45,7 @@ def wait_done(handle: Any, timeout_s: float | None) -> bool:
 
 
 def _look_by_scheduler(handle: Any, left_s: float | None) -> bool:
-    """Whether the start has finished, after a wait in the driver; only that brings `done` up to date."""
+    """Whether the run has finished, after a wait in the driver; only that brings `done` up to date."""
     if not handle.done:
         wait_ms = _WAIT_MS if left_s is None else min(_WAIT_MS, int(left_s * 1000))
         if not wait_ms:  # the driver's clock knows no less than a millisecond
