@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ServerNotFound
-
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+from .stub import PYTHON, make_python_backend
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,12 @@ class Installation:
     binary: Path
     bundle: Path | None  # the folder `pytriton/tritonserver` of the wheel; None for a system's server
 
-    def environment(self) -> dict[str, str]:
-        """The server's environment: the stubs find this virtual environment through PATH."""
+    def environment(self, backends: Path | None = None) -> dict[str, str]:
+        """The server's environment: the stubs find this virtual environment through PATH.
+
+        Args:
+            backends: what `make_backend_directory` returned.
+        """
         env = dict(os.environ)
         env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
         # Tensors of megabytes come and go with every batch: let malloc keep their pages instead of asking the kernel
@@ -32,6 +35,8 @@ class Installation:
         env.setdefault("MALLOC_TRIM_THRESHOLD_", str(256 << 20))
         if self.bundle:
             libraries = [shared_libpython().parent, self.bundle.parent.parent / "nvidia_pytriton.libs"]
+            if backends:
+                libraries.insert(0, backends / "python")
             extra = [env["LD_LIBRARY_PATH"]] if env.get("LD_LIBRARY_PATH") else []
             env["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, libraries), *extra])
         return env
@@ -40,16 +45,7 @@ class Installation:
         """Lay out a Python backend with the stub of this Python; None where the server brings its own."""
         if not self.bundle:
             return None
-        stub = self.bundle / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
-        if not stub.is_file():
-            raise ServerNotFound(
-                f"the bundled server has no stub for Python {PYTHON} ({stub}); use Python 3.10 or 3.11"
-            )
-        python = directory / "python"
-        python.mkdir(parents=True)
-        for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
-            (python / name).symlink_to(self.bundle / "backends" / "python" / name)
-        (python / stub.name).symlink_to(stub)
+        make_python_backend(self.bundle, shared_libpython(), directory)
         return directory
 
 

@@ -89,7 +89,7 @@ class Server:
                 self.process = subprocess.Popen(
                     [*command, *options],
                     env={
-                        **installation.environment(),
+                        **installation.environment(backends),
                         METRICS: self.metrics_url,
                         RUNTIME: str(self._scratch / "cards"),
                     },
