@@ -4,33 +4,33 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 SAMPLE := build/sample
+# Named with whatever is installed later: pip keeps the bounds of what it is told about only.
+INSTALLED := "resnet50-pynq-triton[server]" "resnet50-client[pixels]"
 NATIVE := $(wildcard backend/CMakeLists.txt backend/resnet50_triton/network/native/*)
 
 .PHONY: help
 help: ## this list
 	@echo "make TARGET, with one of:"
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18 | sed 's/^/  /'
-	@echo "PYTHON=/path/to/python3.11 chooses the Python, TRITONSERVER=/path/to/tritonserver the server."
+	@echo "PYTHON=/path/to/python3.12 chooses the Python, TRITONSERVER=/path/to/tritonserver the server."
 
 $(BIN)/python:
 	python=$$(scripts/setup-machine) && "$$python" -m venv $(VENV)
 
 $(VENV)/.packages: $(BIN)/python backend/pyproject.toml client/pyproject.toml $(NATIVE)
-	@echo "installing the packages into $(VENV) (a minute or two, once) ..."
-	$(BIN)/python -m pip install -q "pip>=25.1"
-	$(BIN)/python -m pip install -q -e "backend[server]" -e "client[pixels]"
+	@scripts/setup-packages $(BIN)/python -e "backend[server]" -e "client[pixels]"
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.packages pyproject.toml
-	$(BIN)/python -m pip install -q --group dev
+	@scripts/setup-packages $(BIN)/python --group dev $(INSTALLED)
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.packages pyproject.toml
-	$(BIN)/python -m pip install -q --group docs
+	@scripts/setup-packages $(BIN)/python --group docs $(INSTALLED)
 	@touch $@
 
 $(VENV)/.notebook: $(VENV)/.packages
-	$(BIN)/python -m pip install -q -e "backend[server,notebook]"
+	@scripts/setup-packages $(BIN)/python "resnet50-pynq-triton[notebook]" $(INSTALLED)
 	@touch $@
 
 .PHONY: setup

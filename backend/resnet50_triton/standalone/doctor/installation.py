@@ -13,11 +13,11 @@ from packaging.requirements import Requirement
 from .finding import FAILED, NOTE, OK, WARNING, Finding, Wanted
 
 PACKAGE = "resnet50-pynq-triton"
-PYTHONS = ((3, 10), (3, 11))
+PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 
 
 def python(_: Wanted, version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]:
-    """Whether PYNQ runs on this Python."""
+    """Whether the packages and the bundled server run on this Python."""
     found = f"{'.'.join(map(str, version))} at {sys.executable}, {platform.machine()}"
     if version[:2] in PYTHONS:
         yield Finding("python", OK, found)
@@ -25,8 +25,8 @@ def python(_: Wanted, version: tuple[int, ...] = sys.version_info[:3]) -> Iterat
         yield Finding(
             "python",
             FAILED,
-            f"{found}: pynq 3.0.1, the last that drives Alveo cards, needs 3.10 or 3.11",
-            "make clean setup PYTHON=/path/to/python3.11",
+            f"{found}: 3.10 to 3.13 is needed, of which the bundled tritonserver has stubs",
+            "make clean setup PYTHON=/path/to/python3.12",
         )
 
 
