@@ -13,10 +13,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from helpers import random_network
+from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
 from resnet50_triton.standalone.doctor import card, installation
 from resnet50_triton.standalone.doctor import server as doctor_server
 from resnet50_triton.standalone.doctor.finding import Finding, Wanted
+from resnet50_triton.xclbin.kernel_info import write_xclbin
 from standalone_support import command, deployment, foreign_image
 
 NOBODY = 65534
@@ -205,3 +208,38 @@ def test_help_is_there() -> None:
     assert result.returncode == 0
     for option in ("--xclbin", "--fcweights", "--card", "--url", "--json"):
         assert option in result.stdout
+
+
+def test_a_repository_is_checked_with_its_files(sample: Path, tmp_path: Path) -> None:
+    """As one for a Triton of one's own is: a file missing, another's xclbin, outputs that the kernel lacks."""
+    models = Deployment.of_sample(sample, "timing:0").make_repository(tmp_path / "models", is_for_here=False)
+    code, findings = diagnose("--model-repository", models)
+    assert code == 0
+    assert "a complete repository, logits kernel" in findings["models"][0].found
+    assert findings["card"][-1].found == f"timing:0 can be programmed with {models}/resnet50/card.xclbin"
+    assert f"{models}/resnet50/fcweights.csv: 1000 x 2048" in findings["weights"][0].found
+
+    write_xclbin(models / "resnet50" / "card.xclbin", random_network(3), "top5")
+    code, findings = diagnose("--model-repository", models)
+    assert code == 1
+    told = " ".join(finding.found for finding in findings["models"])
+    assert "is not that of" in told
+    assert "classify promises LOGITS" in told
+    assert all("make-repository" in str(finding.fix) for finding in findings["models"])
+
+    (models / "resnet50" / "fcweights.csv").unlink()
+    code, findings = diagnose("--model-repository", models)
+    assert code == 1
+    assert f"{models}/resnet50/fcweights.csv, which is not a file" in findings["models"][0].found
+    assert "make-repository" in str(findings["models"][0].fix)
+
+    shutil.rmtree(models / "resnet50")
+    code, findings = diagnose("--model-repository", models)
+    assert code == 1
+    assert "has no model resnet50" in findings["models"][0].found
+
+    (models / "preprocess" / "config.pbtxt").write_text("name: preprocess")
+    (models / "resnet50").mkdir()
+    (models / "resnet50" / "config.pbtxt").write_text("name: 'resnet50'")
+    _, findings = diagnose("--model-repository", models)
+    assert "is not a model configuration" in findings["models"][0].found

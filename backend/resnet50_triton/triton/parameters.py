@@ -176,6 +176,6 @@ def _read(parameter: Parameter, value: str | None, model: str, model_directory: 
     if not path.is_file():
         raise BadParameter(
             f"model '{model}': parameter '{parameter.name}' ({parameter.help}) names {path}, which is not a file; "
-            "put it there or correct the path in config.pbtxt ('make sample' builds a sample of both files)"
+            "put it there, correct the path in config.pbtxt, or have 'resnet50-pynq make-repository' write it all"
         )
     return path

@@ -6,12 +6,13 @@ They import what they look at only when they run: a broken installation is what 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from ...errors import Resnet50Error
-from . import card, installation, server
+from . import card, installation, repository, server
 from .finding import FAILED, Finding, Wanted
 
 CHECKS: tuple[tuple[str, Callable[[Wanted], Iterable[Finding]]], ...] = (
@@ -25,7 +26,7 @@ CHECKS: tuple[tuple[str, Callable[[Wanted], Iterable[Finding]]], ...] = (
     ("weights", card.weights),
     ("libpython", server.libpython),
     ("tritonserver", server.tritonserver),
-    ("models", server.models),
+    ("models", repository.models),
     ("shared memory", server.shared_memory),
     ("server", server.reachable),
 )
@@ -34,6 +35,8 @@ CHECKS: tuple[tuple[str, Callable[[Wanted], Iterable[Finding]]], ...] = (
 def examine(wanted: Wanted) -> list[Finding]:
     """Run every check; none of them ends the others."""
     findings: list[Finding] = []
+    with contextlib.suppress(Resnet50Error):  # `models` tells it
+        wanted = repository.completed(wanted)
     for name, check in CHECKS:
         try:
             findings += check(wanted)

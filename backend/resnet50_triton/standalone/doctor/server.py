@@ -17,13 +17,13 @@ from typing import Any
 
 from ...tensors import PIXELS_SIZE_BYTES
 from .finding import DEFAULT_URL, FAILED, NOTE, OK, WARNING, Finding, Wanted
+from .repository import MODELS
 
 BUNDLE_GLIBC = (2, 35)  # the wheel's platform tag, manylinux_2_35
 _BATCH = 128  # max_batch_size in model_repository/
 # Pixels go from preprocess to resnet50 through /dev/shm, a copy on either side; while one batch is computed, the next
 # is under way.
 SHM_BYTES = 2 * 2 * _BATCH * PIXELS_SIZE_BYTES
-MODELS = ("preprocess", "resnet50", "classify")
 _TIMEOUT_S = 3.0
 
 
@@ -72,13 +72,6 @@ def tritonserver(_: Wanted) -> Iterator[Finding]:
             "install the library that it misses, or take the bundled one: unset TRITONSERVER, "
             "pip install 'resnet50-pynq-triton[server]'",
         )
-
-
-def models(_: Wanted) -> Iterator[Finding]:
-    """Whether the model repository is found."""
-    from ...server.repository import default_repository
-
-    yield Finding("models", OK, str(default_repository()))
 
 
 def shared_memory(_: Wanted, folder: Path = Path("/dev/shm"), needed: int = SHM_BYTES) -> Iterator[Finding]:

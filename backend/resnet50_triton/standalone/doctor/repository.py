@@ -1,0 +1,77 @@
+"""A complete model repository: whether its files, parameters and outputs go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .finding import FAILED, OK, Finding, Wanted
+
+MODELS = ("preprocess", "resnet50", "classify")
+_MAKE = "write it by 'resnet50-pynq make-repository', which says what it needs"
+
+
+def completed(wanted: Wanted) -> Wanted:
+    """With the files and the card that the repository names, so that the other checks look at these."""
+    if wanted.repository is None:
+        return wanted
+    values = _parameters(wanted.repository, "resnet50")
+    return replace(
+        wanted,
+        xclbin=wanted.xclbin or values["xclbin"],
+        fcweights=wanted.fcweights or values["fcweights"],
+        card=wanted.card or values["card"],
+    )
+
+
+def models(wanted: Wanted) -> Iterator[Finding]:
+    """Whether the models are found, and those of a complete repository can be loaded."""
+    from ...server.repository import default_repository
+
+    if wanted.repository is None:
+        yield Finding("models", OK, str(default_repository()))
+        return
+    missing = [name for name in MODELS if not (wanted.repository / name / "config.pbtxt").is_file()]
+    if missing:
+        yield Finding("models", FAILED, f"{wanted.repository} has no model {', '.join(missing)}", _MAKE)
+        return
+    for name in MODELS[:2]:
+        _parameters(wanted.repository, name)  # raises what the server would
+    yield from _outputs(wanted.repository)
+
+
+def _outputs(repository: Path) -> Iterator[Finding]:
+    """Whether UUID and outputs are those of the xclbin."""
+    from ...server.config import read_config
+    from ...xclbin.kernel_info import read_xclbin
+
+    values = _parameters(repository, "resnet50")
+    xclbin = read_xclbin(values["xclbin"])
+    if values["xclbin_uuid"] not in ("", xclbin.uuid):
+        found = f"xclbin_uuid in {repository}/resnet50/config.pbtxt is not that of {xclbin.path}, {xclbin.uuid}"
+        yield Finding("models", FAILED, found, _MAKE)
+    outputs = [output.name for output in read_config(repository / "classify" / "config.pbtxt").output]
+    if "LOGITS" in outputs and xclbin.kernel == "top5":
+        found = f"classify promises LOGITS, which the kernel of {xclbin.path} does not have"
+        yield Finding("models", FAILED, found, _MAKE)
+    else:
+        about = f"a complete repository, {xclbin.kernel} kernel, outputs {', '.join(outputs)}"
+        yield Finding("models", OK, f"{repository}: {about}")
+
+
+def _parameters(repository: Path, model: str) -> dict[str, Any]:
+    from google.protobuf import json_format
+
+    from ...errors import BadParameter
+    from ...server.config import read_config
+    from ...triton.parameters import PREPROCESS, RESNET50, read_parameters
+
+    path = repository / model / "config.pbtxt"
+    if not path.is_file():
+        raise BadParameter(f"{path} is not a file; {_MAKE}")
+    config = json_format.MessageToDict(read_config(path), preserving_proto_field_name=True)
+    return read_parameters(
+        {"resnet50": RESNET50, "preprocess": PREPROCESS}[model], config, (repository / model).resolve()
+    )

@@ -1,0 +1,136 @@
+"""The README's "A Triton of your own", its commands run as they stand: a repository written, a bare tritonserver on it.
+
+The tritonserver is the one that this project finds; what an own Triton's installation brings (its folder of backends,
+its libraries) is given to it by a script of that name, and free ports, since others may listen on its usual ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+from resnet50_triton.server.installation import find_server
+from resnet50_triton.server.process import Ports
+
+pytestmark = pytest.mark.server
+
+ROOT = Path(__file__).resolve().parents[2]
+SECTION = (ROOT / "README.md").read_text().partition("### A Triton of your own")[2].partition("\nAway from")[0]
+MAKE, RUN = (block.splitlines() for block in re.findall(r"```console\n(.*?)```", SECTION, re.S))
+
+
+@pytest.fixture
+def place(sample: Path, tmp_path: Path) -> Path:
+    """A folder with what the commands name."""
+    for source, name in (("card.xclbin",) * 2, ("fcweights.csv",) * 2, ("labels.txt", "names.txt")):
+        shutil.copyfile(sample / source, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> tuple[Path, Ports]:
+    """A folder with the program `tritonserver`, and the ports that it listens on."""
+    found, ports = find_server(), Ports.free()
+    backends = found.make_backend_directory(tmp_path / "backends")
+    options = [f"--backend-directory={backends}"] if backends else []
+    options += [f"--{name}-port={getattr(ports, name)}" for name in ("http", "grpc", "metrics")]
+    libraries = found.environment().get("LD_LIBRARY_PATH", "")
+    program = tmp_path / "own" / "tritonserver"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!/bin/sh\nexport LD_LIBRARY_PATH={shlex.quote(libraries)}\n"
+        f'exec {shlex.quote(str(found.binary))} {shlex.join(options)} "$@"\n'
+    )
+    program.chmod(0o755)
+    return program.parent, ports
+
+
+@contextmanager
+def running(commands: list[str], place: Path, own: tuple[Path, Ports]) -> Iterator[None]:
+    """The last command's server, ready; the others are done before. Its models keep their state in the folder."""
+    folder, ports = own
+    path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "RESNET50_RUNTIME": str(place / "cards")}
+    environment["RESNET50_METRICS"] = f"127.0.0.1:{ports.metrics}"
+    for command in commands[:-1]:
+        subprocess.run(["bash", "-ec", command], cwd=place, env=environment, check=True, timeout=600)
+    assignment, program = commands[-1].split(" ", 1) if "=" in commands[-1].split()[0] else ("", commands[-1])
+    with (place / "log").open("wb") as log:
+        argv = ["bash", "-ec", f"{assignment} exec {program}"]
+        process = subprocess.Popen(argv, cwd=place, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        limit_s = time.monotonic() + 120
+        while not is_ready(ports):
+            assert process.poll() is None, (place / "log").read_text()
+            assert time.monotonic() < limit_s, (place / "log").read_text()
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def is_ready(ports: Ports) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports.http}/v2/health/ready", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def check_answers(ports: Ports, sample: Path) -> None:
+    """The sample's pictures get their classes, by name."""
+    names = (sample / "labels.txt").read_text().splitlines()
+    truth = dict(line.split() for line in (sample / "images" / "labels.txt").read_text().splitlines()[:20])
+    data = np.array([[(sample / "images" / name).read_bytes()] for name in truth], dtype=object)
+    image = tritonclient.grpc.InferInput("IMAGE", list(data.shape), "BYTES")
+    image.set_data_from_numpy(data)
+    with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{ports.grpc}") as client:
+        best = [tritonclient.grpc.InferRequestedOutput("LOGITS", class_count=1)]
+        answers = client.infer("classify", [image], outputs=best).as_numpy("LOGITS").ravel()
+    right = [
+        names[int(label)] == answer.decode().split(":")[2]
+        for label, answer in zip(truth.values(), answers, strict=True)
+    ]
+    assert sum(right) >= 0.9 * len(truth)
+
+
+def test_the_repository_serves_under_a_bare_tritonserver(place: Path, own: tuple[Path, Ports], sample: Path) -> None:
+    """With this environment, which has the package, in the place of `triton-python`."""
+    (place / "triton-python").symlink_to(Path(sys.prefix))
+    with running([*MAKE, RUN[-1]], place, own):
+        for name in ("card.xclbin", "fcweights.csv", "names.txt"):
+            (place / name).unlink()  # all is in the repository
+        check_answers(own[1], sample)
+
+
+@pytest.mark.long
+def test_all_of_it_with_the_wheel(place: Path, own: tuple[Path, Ports], sample: Path) -> None:
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", "build/wheels", str(ROOT / "backend")]
+    subprocess.run(build, cwd=place, check=True)
+    with running([*MAKE, *RUN], place, own):
+        check_answers(own[1], sample)
+
+
+def test_the_projects_own_server_loads_it_too(place: Path, sample: Path) -> None:
+    make = [str(Path(sys.executable).parent / "resnet50-pynq"), *shlex.split(MAKE[0])[1:]]
+    subprocess.run(make, cwd=place, check=True)
+    client = [str(Path(sys.executable).parent / "resnet50-client"), "classify", "--url", "{grpc}"]
+    picture = str(min((sample / "images").glob("*.JPEG")))
+    serve = [make[0], "serve", "--model-repository", "models", "--free-ports", "--", *client, picture]
+    done = subprocess.run(serve, cwd=place, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (sample / "labels.txt").read_text().splitlines()[0] in done.stdout
