@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from resnet50_triton.cards.timing import curve
+from resnet50_triton.cards.timing import run_times
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
 from resnet50_triton.server.repository import describe
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "turns": 0,
         "setups": {},
         "seconds": round(seconds, 2),
-        "cards": {"timing": dict(zip(("start_s", "image_s"), curve(), strict=True))},
+        "cards": {"timing": dict(zip(("start_s", "image_s"), run_times(), strict=True))},
         "jpegs": f"{len(sample_images())} pictures of the sample, {_mean_kb():.0f} kB each on average",
     }
     print(f"{len(rows)} cases, {args.turns} turns of {seconds:.1f} s each")

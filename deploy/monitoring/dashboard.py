@@ -133,7 +133,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Power of the boards",
             "watt",
             ((f"resnet50_power_watts{_JOB}", "{{instance}} {{card}}"),),
-            "By the board's sensors. Of a software or timing card: a model of what an Alveo U250 would draw.",
+            "By the board's sensors; of a timing card as published for a U250. A software card has none.",
         ),
         Panel(
             "Images a second and watt",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from resnet50_triton.errors import BadPixels, CardError
 from resnet50_triton.network.reference import top_k
 from resnet50_triton.runtime.kernel import Kernel
 from resnet50_triton.runtime.overlay import load_overlay
+from resnet50_triton.runtime.power import open_meter
 from resnet50_triton.runtime.waiting import wait_done
 from resnet50_triton.xclbin.kernel_info import read_xclbin
 
@@ -148,13 +150,22 @@ def test_banks_know_what_is_in_them(case: Case, bench: Bench) -> None:
     assert bench.overlay.PLRAM0.mem_used >= bench.weights.nbytes
 
 
-def test_power_rails(case: Case, bench: Bench) -> None:
+def test_power(case: Case, bench: Bench) -> None:
+    """An Alveo tells its own power; a software card has none, and a meter says so in words."""
     if case.in_hw_emu:
-        pytest.skip("XRT's emulation has no sensors: they read 0")
-    rails = bench.device.sensors
-    board_w = rails["12v_aux"].power.value + rails["12v_pex"].power.value
-    assert 5 < board_w < 225  # the limit of the U250
-    assert 0 < rails["vccint"].power.value < board_w
+        pytest.skip("XRT's emulation has no sensors")
+    meter = open_meter(bench.device, Path("/nonexistent"))
+    if case.card.startswith("software"):
+        assert not meter.is_of_card
+        assert meter.read_w() == {}
+        assert meter.source == (
+            "not available: this card has no FPGA, and this machine no energy counter of the CPU (/nonexistent)"
+        )
+        return
+    assert meter.is_of_card
+    power_w = meter.read_w()
+    assert 0 < power_w["fpga"] < power_w["board"]
+    assert 5 < power_w["board"] < 225  # the limit of the U250
 
 
 # The kernel, which uses the card only through these calls.

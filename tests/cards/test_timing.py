@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import Case
-from resnet50_triton.cards.power import IMAGE_S, START_S, PowerModel
-from resnet50_triton.cards.timing import curve
+from resnet50_triton.cards.timing import run_times
 from resnet50_triton.errors import BadParameter, CardError, CardRule
+from resnet50_triton.published import IMAGE_S, ROWS, RUN_S, PublishedRow, fpga_w
 from resnet50_triton.runtime.kernel import Kernel
+from resnet50_triton.runtime.power import open_meter
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_starts_follow_each_other_without_a_gap(kernel: Kernel) -> None:
     for start in starts:
         kernel.wait(start, 10)
     took_s = time.monotonic() - begin_s
-    card_s = 3 * (START_S + 20 * IMAGE_S)
+    card_s = 3 * (RUN_S + 20 * IMAGE_S)
     assert queued_s < card_s
     assert card_s <= took_s < card_s + 0.2  # never early; late only as this machine is
     assert not kernel.buffers[0].read(20).any()
@@ -67,10 +68,22 @@ def test_its_curve_can_be_another(software_cases: dict[str, Case], monkeypatch: 
 def test_a_curve_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("RESNET50_TIMING_MS", text)
     with pytest.raises(BadParameter, match="milliseconds of a run and of an image"):
-        curve()
+        run_times()
 
 
-def test_power_follows_the_starts(kernel: Kernel) -> None:
-    idle_w = PowerModel().board_w()  # not this card's: it may have worked for another test a moment ago
-    kernel.run(np.zeros((100, 224, 224, 3), np.uint8))
-    assert kernel.device._power.board_w() > idle_w
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.batch_size))
+def test_power_is_the_published_one_from_the_first_batch(software_cases: dict[str, Case], row: PublishedRow) -> None:
+    case = software_cases["logits"]
+    with Kernel(case.xclbin, case.weights, "timing:9", max_batch=row.batch_size) as kernel:
+        kernel.wait(kernel.start(kernel.buffers[0], row.batch_size), 10)
+        meter = open_meter(kernel.device)
+        assert meter.read_w() == pytest.approx({"fpga": row.fpga_w, "board": row.board_w})
+        assert "published" in meter.source
+        assert "not measured" in meter.source
+
+
+def test_power_between_the_published_batch_sizes() -> None:
+    watts = [fpga_w(batch_size) for batch_size in (1, 2, 10, 50, 100, 500, 1000)]
+    assert watts == sorted(watts)
+    assert len(set(watts)) == len(watts)
+    assert fpga_w(4000) == ROWS[-1].fpga_w

@@ -143,7 +143,8 @@ def test_metrics_beside_tritons(server: Server, client: Any) -> None:
     def images() -> float:
         text = urllib.request.urlopen(f"http://{server.metrics_url}/metrics").read().decode()
         assert 'resnet50_card_state{card="faulty:0",model="resnet50",state="ready",version="1"} 1' in text
-        assert "resnet50_power_watts{" in text
+        assert "resnet50_uptime_seconds_total{" in text
+        assert "resnet50_power_watts{" not in text  # it is the CPU's, and no card's
         assert 'resnet50_kernel_seconds_bucket{card="faulty:0",le="+Inf"' in text
         line = re.search(r'^resnet50_images_total{card="faulty:0",model="resnet50",.*} (\S+)$', text, re.MULTILINE)
         return float(line[1]) if line else 0.0

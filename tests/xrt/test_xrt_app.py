@@ -66,4 +66,4 @@ def test_the_doctor_on_another_shell(open_bench: OpenBench) -> None:
     outcome = command(bench, "doctor", "--xclbin", bench.image)
     assert outcome.code == 1, outcome
     assert "this xclbin is for platform xilinx_u250_xdma_201830_2, card 'xrt:0' has the shell" in outcome.output
-    assert "fix: flash the shell that the image needs" in outcome.output
+    assert "fix: flash the shell that the xclbin needs" in outcome.output

@@ -13,7 +13,7 @@ from xrt_bench import Bench, BenchOf, OpenBench
 
 CONTRACT = Path(__file__).resolve().parent.parent / "cards" / "test_contract.py"
 # XRT's emulation has no device file, no xclGetUsageInfo and no sensors.
-NOT_IN_EMULATION = {"test_wait_async", "test_banks_know_what_is_in_them", "test_power_rails"}
+NOT_IN_EMULATION = {"test_wait_async", "test_banks_know_what_is_in_them", "test_power"}
 
 
 def run_on_card(bench: Bench, pixels: Path, output: Path, fcweights: Path, xclbin: Path | None = None) -> str:

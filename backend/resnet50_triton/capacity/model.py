@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..cards.power import IMAGE_S, START_S
+from ..published import IMAGE_S, RUN_S
 from ..runtime.ahead import PART
 
 # What the last percent of the requests waits, in starts of a card: who comes when the next batch is closed already
@@ -31,7 +31,7 @@ class Machine:
 
     cards: int = 1
     cores: int = 1
-    start_s: float = START_S
+    start_s: float = RUN_S
     image_s: float = IMAGE_S
     max_batch: int = 128
     buffer_sets: int = 3

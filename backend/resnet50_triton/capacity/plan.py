@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..cards.power import board_w
 from ..errors import BadParameter
+from ..published import board_w_of_share
 from .model import Machine
 from .simulation import Simulated, simulate
 
@@ -51,7 +51,7 @@ class Plan:
     @property
     def cards_w(self) -> float:
         """The boards' power, by the published figures."""
-        return self.cards * board_w(self.rate / self.cards * self.machine.image_s)
+        return self.cards * board_w_of_share(self.rate / self.cards * self.machine.image_s)
 
     def as_dict(self) -> dict[str, Any]:
         """For programs."""

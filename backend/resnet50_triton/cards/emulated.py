@@ -1,4 +1,4 @@
-"""A PYNQ device without an FPGA: memory, registers, the queue of starts and the power rails of a card with one kernel.
+"""A PYNQ device without an FPGA: memory, registers and the queue of runs of a card with one kernel.
 
 What computes is left to the subclass (`_load`). Every rule of the hardware that a program can break is
 enforced here, with CardRule: a program that runs on an emulated card is meant to run on an Alveo.
@@ -10,7 +10,6 @@ import atexit
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from pynq.pl_server.device import Device
@@ -22,7 +21,6 @@ from .bank import EmulatedBank
 from .call import KernelCall, KernelPorts
 from .commands import CommandQueue, ComputingQueue, ExecBuffer, RunHandle
 from .memory import DeviceMemory
-from .power import PowerModel
 
 Compute = Callable[[KernelCall], None]  # fills `out`
 
@@ -55,7 +53,6 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         self._programmed: Programmed | None = None
         self._contexts: set[str] = set()
         self._register_run: RunHandle | None = None
-        self._power = PowerModel()
         self._commands = self._queue()
         self._lock = threading.RLock()
         atexit.register(self._shut_down)
@@ -78,11 +75,7 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         raise NotImplementedError
 
     def _execute(self, call: KernelCall) -> None:
-        self._power.begin(len(call.pixels))
-        try:
-            self.programmed().compute(call)
-        finally:
-            self._power.end()
+        self.programmed().compute(call)
 
     # Programming
 
@@ -281,17 +274,3 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
             return _AP_START
         self._register_run = None  # AP_DONE is cleared by reading it
         return _AP_DONE | _AP_IDLE
-
-    # Sensors
-
-    @property
-    def device_info(self) -> SimpleNamespace:
-        """What `pynq.pmbus.get_xrt_sysfs_rails` reads; a model, see `power`."""
-        return self._power.device_info()
-
-    @property
-    def sensors(self) -> Any:
-        """The power rails, as on XrtDevice."""
-        from pynq.pmbus import get_xrt_sysfs_rails
-
-        return get_xrt_sysfs_rails(self)

@@ -28,7 +28,7 @@ class SoftwareCard(EmulatedCard):
     that a real card stays PYNQ's default. RESNET50_THREADS is the number of threads that each computes with (0: one
     per CPU that the process may use).
 
-    Not modelled: time (a run takes as long as the CPU needs; see `power` for what the rails then tell), several
+    Not modelled: time (a run takes as long as the CPU needs), power rails, several
     processes sharing a card, PCIe errors and resets, other kernels and CUs, and what hardware does when its rules are
     broken: that raises CardRule here, most of it at the start. Memory begins as zeros. A buffer of another card is
     noticed only where its address is free on this one. Registers may be written while the kernel runs.

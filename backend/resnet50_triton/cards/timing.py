@@ -2,7 +2,8 @@
 
 For finding out what the host, the network and the server around a card can carry, without a card: the CPU stays free,
 as with an Alveo. Its results are zeros. A run of b images takes 1.6 ms + 0.368 ms * b, a line through the published
-figures; RESNET50_TIMING_MS="START,IMAGE" gives other milliseconds, as for another card or clock.
+figures; RESNET50_TIMING_MS="RUN,IMAGE" gives other milliseconds, as for another card or clock. Its power rails tell
+what was published, too.
 
 A run ends on the clock, without a thread of the card's own to wake up: the host learns of it by a timer in the
 thread that waits, as it learns of an Alveo's by an interrupt. That thread waits for the last tenth of a millisecond
@@ -17,13 +18,17 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from pynq.pmbus import get_xrt_sysfs_rails
 
 from ..errors import BadParameter
+from ..published import IMAGE_S, RUN_S, board_w, fpga_w
 from ..xclbin.kernel_info import KernelInfo
 from .call import KernelCall
 from .commands import CommandQueue, RunHandle
 from .emulated import Compute, EmulatedCard
-from .power import IMAGE_S, START_S, PowerModel
 
 ENVIRONMENT = "RESNET50_TIMING_MS"
 
@@ -31,25 +36,27 @@ _PR_SET_TIMERSLACK = 29
 _SLACK_NS = 1  # instead of Linux's 50 us
 _AWAKE_S = 1e-4
 _LONGEST_MS = 1e4
+_BOARD_MV = 12000
+_VCCINT_MV = 850
 
 _thread = threading.local()
 
 
-def curve() -> tuple[float, float]:
+def run_times() -> tuple[float, float]:
     """Seconds of a run, and of each image in it. Raises BadParameter where the environment's are no times."""
     text = os.environ.get(ENVIRONMENT)
     if not text:
-        return START_S, IMAGE_S
+        return RUN_S, IMAGE_S
     try:
-        start_ms, image_ms = map(float, text.split(","))
+        run_ms, image_ms = map(float, text.split(","))
     except ValueError:
-        start_ms = image_ms = -1.0
-    if not (0 <= start_ms <= _LONGEST_MS and 0 <= image_ms <= _LONGEST_MS and start_ms + image_ms > 0):
+        run_ms = image_ms = -1.0
+    if not (0 <= run_ms <= _LONGEST_MS and 0 <= image_ms <= _LONGEST_MS and run_ms + image_ms > 0):
         raise BadParameter(
             f"environment {ENVIRONMENT} is '{text}', expected the milliseconds of a run and of an image, as "
-            f"'{1e3 * START_S:g},{1e3 * IMAGE_S:g}', each at most {_LONGEST_MS:g}"
+            f"'{1e3 * RUN_S:g},{1e3 * IMAGE_S:g}', each at most {_LONGEST_MS:g}"
         )
-    return start_ms / 1e3, image_ms / 1e3
+    return run_ms / 1e3, image_ms / 1e3
 
 
 @dataclass
@@ -62,19 +69,18 @@ class _Timed:
 class TimedQueue(CommandQueue):
     """Runs that end when the card's time has passed; one begins where the one before it ends."""
 
-    def __init__(self, card: str, power: PowerModel, start_s: float, image_s: float) -> None:
+    def __init__(self, card: str, run_s: float, image_s: float) -> None:
         super().__init__(card)
-        self._power = power
-        self._start_s, self._image_s = start_s, image_s
+        self._run_s, self._image_s = run_s, image_s
+        self.batch_size = 1  # of the run that was queued last
         self._pending: deque[_Timed] = deque()
         self._free_s = 0.0  # when the last run ends
 
     def _put(self, call: KernelCall, handle: RunHandle) -> None:
-        images = len(call.pixels)
+        self.batch_size = len(call.pixels)
         begin_s = max(time.monotonic(), self._free_s)
-        self._free_s = begin_s + self._start_s + self._image_s * images
+        self._free_s = begin_s + self._run_s + self._image_s * self.batch_size
         self._pending.append(_Timed(call, handle, self._free_s))
-        self._power.add(begin_s, self._free_s, images)
 
     @property
     def idle(self) -> bool:
@@ -119,8 +125,8 @@ class TimedQueue(CommandQueue):
     def abandon(self) -> None:
         """Fail the runs that have not finished."""
         with self._changed:
-            for start in self._pending:
-                start.handle.error = self._reset_error()
+            for run in self._pending:
+                run.handle.error = self._reset_error()
             self._pending.clear()
             self._finished = self._submitted
             self._changed.notify_all()
@@ -140,18 +146,52 @@ def _wake_in_time() -> None:
 class TimingCard(EmulatedCard):
     """A card that only takes the card's time; see the module. PYNQ does not list it."""
 
+    power_source = "as published for a U250 at this batch size, not measured"
+    _commands: TimedQueue
+
     def __init__(self, tag: str, index: int) -> None:
-        self._curve_s = curve()
+        self._times_s = run_times()
         super().__init__(tag, index)
 
     @property
     def name(self) -> str:
         """What kind of card this is, and how fast it pretends to be."""
-        start_ms, image_ms = (1e3 * time_s for time_s in self._curve_s)
-        return f"timing card, computes nothing, takes {start_ms:g} ms + {image_ms:g} ms an image"
+        run_ms, image_ms = (1e3 * time_s for time_s in self._times_s)
+        return f"timing card, computes nothing, takes {run_ms:g} ms + {image_ms:g} ms an image"
 
-    def _queue(self) -> CommandQueue:
-        return TimedQueue(self.tag, self._power, *self._curve_s)
+    @property
+    def device_info(self) -> SimpleNamespace:
+        """What PYNQ's rails read of XRT's xclDeviceInfo2, in mV and mA: the published power at the last batch size.
+
+        The two 12 V inputs share the board's power evenly; the other rails are at their nominal voltages. Of an idle
+        card nothing was published: it tells what it told before, and at first what was published for a batch of one.
+        """
+        batch_size = self._commands.batch_size
+        board_ma = board_w(batch_size) / _BOARD_MV * 1e6
+        return SimpleNamespace(
+            m12VAux=_BOARD_MV,
+            mAuxCurr=board_ma / 2,
+            m12VPex=_BOARD_MV,
+            mPexCurr=board_ma / 2,
+            mVccIntVol=_VCCINT_MV,
+            mCurrent=fpga_w(batch_size) / _VCCINT_MV * 1e6,
+            m0v85=850,
+            m12vSW=12000,
+            m1v8Top=1800,
+            m3v3Aux=3300,
+            m3v3Pex=3300,
+            mMgt0v9=900,
+            mMgtVtt=1200,
+            mSys5v5=5500,
+        )
+
+    @property
+    def sensors(self) -> Any:
+        """The power rails, as on XrtDevice."""
+        return get_xrt_sysfs_rails(self)
+
+    def _queue(self) -> TimedQueue:
+        return TimedQueue(self.tag, *self._times_s)
 
     def _load(self, xclbin: KernelInfo) -> Compute:  # noqa: ARG002
         return _compute

@@ -6,7 +6,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..xclbin.u250 import PLATFORM
-from .arguments import add_default_card, positive
+from .arguments import add_default_card, amount, positive
+
+SWEEP_SECONDS = 10.0  # a software card would need half an hour for the original's hundred runs of each size
 
 HELP = "measure the kernel alone: throughput, latency, power (the original's synthetic benchmark)"
 
@@ -21,14 +23,31 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--shell", default=PLATFORM, help="of several Alveos take the one with it (default: %(default)s)"
     )
-    parser.add_argument("--bs", type=positive, default=1, help="images in a run of the card (default: %(default)s)")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--bs", type=positive, default=1, help="images in a run of the card (default: %(default)s)")
+    sizes.add_argument(
+        "--sweep", type=_sizes, metavar="SIZES", help="a table of several, as 1,10,100,1000, beside what was published"
+    )
     parser.add_argument("--reps", type=positive, default=100, help="runs (default: %(default)s)")
+    parser.add_argument(
+        "--seconds",
+        type=amount,
+        help=f"no run begins after so long (default: with --sweep {SWEEP_SECONDS:g} for each size, otherwise no limit)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
     add_default_card(parser)
+
+
+def _sizes(text: str) -> list[int]:
+    return [positive(size) for size in text.split(",")]
 
 
 def run(args: Namespace) -> int:
     """The kernel alone, measured."""
-    from ..standalone.bench import bench
+    from ..standalone.bench import Style, bench
 
-    bench(args.xclbin, args.fcweights, args.shell, args.bs, args.reps, args.card)
+    seconds = SWEEP_SECONDS if args.sweep and args.seconds is None else args.seconds
+    style: Style = "json" if args.json else "table" if args.sweep else "lines"
+    sizes = args.sweep or [args.bs]
+    bench(args.xclbin, args.fcweights, args.shell, sizes, args.reps, seconds=seconds, card=args.card, style=style)
     return 0

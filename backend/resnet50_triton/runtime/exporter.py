@@ -8,6 +8,7 @@ import time
 from typing import Any, Protocol
 
 from .metrics import Labels, Metrics
+from .power import PowerMeter, open_meter
 from .scheduler import CardPool
 from .worker import CardWorker
 
@@ -36,7 +37,8 @@ class MetricsExporter:
         self._metrics, self._pool, self._sink = metrics, pool, sink
         self._ended = threading.Event()
         self._last_s = time.monotonic()
-        self._silent: set[str] = set()  # cards whose sensors cannot be read
+        self._meters: dict[str, PowerMeter] = {}
+        self._silent: set[str] = set()  # cards whose sensors could not be read the last time
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
         self._thread.start()
 
@@ -51,20 +53,25 @@ class MetricsExporter:
     def _look(self) -> None:
         now_s = time.monotonic()
         elapsed_s, self._last_s = now_s - self._last_s, now_s
+        self._metrics.add("resnet50_uptime_seconds_total", elapsed_s)
         self._metrics.set("resnet50_cards_ready", self._pool.working)
         for worker in self._pool.workers:
             kernel = worker.kernel
-            if kernel is None or worker.card in self._silent:
+            if kernel is None:
                 continue
             try:
                 self._read_sensors(worker, kernel.device, elapsed_s)
+                self._silent.discard(worker.card)
             except Exception as error:  # a card without sensors is a card all the same
+                if worker.card not in self._silent:
+                    _log.warning("card '%s': its sensors cannot be read now (%s)", worker.card, error)
                 self._silent.add(worker.card)
-                _log.warning("card '%s': its sensors cannot be read (%s)", worker.card, error)
 
     def _read_sensors(self, worker: CardWorker, device: Any, elapsed_s: float) -> None:
-        rails = device.sensors
-        power_w = rails["12v_aux"].power.value + rails["12v_pex"].power.value
+        meter = self._meters.get(worker.card) or self._meters.setdefault(worker.card, open_meter(device))
+        if not meter.is_of_card:  # a software card has no power of its own; the machine's is for node_exporter to tell
+            return
+        power_w = meter.read_w()["board"]
         self._metrics.set("resnet50_power_watts", power_w, card=worker.card)
         self._metrics.add("resnet50_energy_joules_total", power_w * elapsed_s, card=worker.card)
         temperature = getattr(device.device_info, "mOnChipTemp", None)

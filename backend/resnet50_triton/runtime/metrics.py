@@ -52,7 +52,8 @@ FAMILIES: Mapping[str, Family] = {
     "resnet50_selftest_mismatches_total": Family("counter", "runs of the known picture with other results"),
     "resnet50_cross_checks_total": Family("counter", "live batches computed once more in software"),
     "resnet50_cross_check_mismatches_total": Family("counter", "live batches that differed from software"),
-    "resnet50_power_watts": Family("gauge", "the board's power by its sensors; a software card's are a model"),
+    "resnet50_uptime_seconds_total": Family("counter", "seconds that the model's process lives; stops where it dies"),
+    "resnet50_power_watts": Family("gauge", "the board's power by its sensors; the timing card's is the published one"),
     "resnet50_energy_joules_total": Family("counter", "the board's energy while the model was loaded, by its sensors"),
     "resnet50_temperature_celsius": Family("gauge", "the FPGA's temperature, where the card tells it"),
 }
