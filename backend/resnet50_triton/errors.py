@@ -7,6 +7,7 @@
     │   └── Unsupported        something this xclbin cannot give
     ├── Cancelled              the caller took the request back          CANCELLED
     ├── Expired                the request's own timeout has passed      UNAVAILABLE
+    ├── Overloaded             more requests wait than may           UNAVAILABLE
     ├── SetupError             the deployment is wrong: files, parameters INVALID_ARG
     │   ├── BadParameter       a model parameter or option
     │   ├── BadWeights         the FC weights file
@@ -59,6 +60,12 @@ class Expired(Resnet50Error):
     """A request whose own timeout passed before the card saw it."""
 
     triton_code = "UNAVAILABLE"  # as Triton answers requests that expire in its queue
+
+
+class Overloaded(Resnet50Error):
+    """A request beyond those that may wait; refused before any work was done for it."""
+
+    triton_code = "UNAVAILABLE"
 
 
 class SetupError(Resnet50Error):

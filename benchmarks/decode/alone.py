@@ -42,12 +42,12 @@ def processor_seconds(process: psutil.Process) -> dict[str, float]:
 def decoding_alone(pool: DecodePool, files: list[bytes], seconds: float) -> dict[str, float]:
     """One turn of our pool: always two batches under way, so that no worker waits for the end of one."""
     start, cpu, images = time.monotonic(), time.process_time(), 0
-    ahead = pool.start(files)
+    ahead = pool.submit(files)
     while time.monotonic() - start < seconds:
-        batch, ahead = ahead, pool.start(files)
-        batch.wait(600)
+        batch, ahead = ahead, pool.submit(files)
+        batch.result(600)
         images += len(files)
-    ahead.wait(600)
+    ahead.result(600)
     images += len(files)
     return {
         "images_per_s": images / (time.monotonic() - start),

@@ -69,8 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     files = photos.read(args.photos)
     pool = DecodePool(CORES, DecodeOptions())
-    batch = pool.start(files)
-    batch.wait(600)
+    pixels = pool.submit(files).result(600)
     deployment = Deployment.of_sample(args.sample)
     series: dict[str, list[dict[str, float]]] = {}
     with contextlib.ExitStack() as stack:
@@ -86,7 +85,7 @@ def main() -> None:
                 "decoding alone": lambda: decoding_alone(pool, files, args.seconds),
                 "instant card, shm": lambda: loaded(instant, args, "shm", args.seconds),
                 "instant card, grpc": lambda: loaded(instant, args, "grpc", args.seconds),
-                "network alone": lambda: network_alone(kernel, batch.pixels[:32], args.seconds),
+                "network alone": lambda: network_alone(kernel, pixels[:32], args.seconds),
                 # Longer: its batches take a second each, and a turn's end cuts one in two.
                 "software card, grpc": lambda: loaded(software, args, "grpc", 4 * args.seconds),
             }.items():

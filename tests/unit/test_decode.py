@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fuzz.corpus import encode, images, others, picture, with_orientation
+from fuzz.corpus import encode, images, others, picture, scan_bomb, with_orientation
 from PIL import Image, ImageOps
 from resnet50_triton.decode import DecodeOptions, decode_image
 from resnet50_triton.decode.orientation import read_orientation
@@ -161,8 +162,46 @@ def test_center_crop_of_a_thread_is_refused_before_it_is_blown_up() -> None:
 def test_a_progressive_jpeg_with_endless_scans_is_refused() -> None:
     data = IMAGES["jpeg progressive"]
     last = data.rindex(b"\xff\xda")
-    with pytest.raises(BadImage, match=r"has \d+ scans, the limit is 100"):
+    with pytest.raises(BadImage, match="has more than 100 scans, the limit"):
         decode_image(data[:-2] + data[last:-2] * 200 + data[-2:])
+
+
+def test_scans_are_limited_on_the_slow_path_too() -> None:
+    start = time.monotonic()
+    with pytest.raises(BadImage, match="has more than 100 scans"):
+        decode_image(scan_bomb(8000, 3000))
+    assert time.monotonic() - start < 1
+
+
+def test_a_sequential_jpeg_with_endless_scans_is_refused() -> None:
+    """Each component in a scan of its own is honest; the last again and again is not."""
+    data = IMAGES["jpeg scan a component"]
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(BadImage, match="has more than 100 scans"):
+        decode_image(data[:-2] + data[last:-2] * 200 + data[-2:])
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\xff\xd8" + b"\xff" * 30_000_000, "ends before its first scan"),
+        (b"\xff\xd8\xff\xdb\0\2" + b"\xff\0" * 15_000_000, "ends before its first scan"),
+        (b"\xff\xd8" + b"\xff\xfe\0\2" * 7_000_000, "more than 10000 segments, the limit"),
+        (b"\xff\xd8" + b"\xff\x01" * 15_000_000, "more than 10000 segments, the limit"),
+    ],
+    ids=["fill bytes", "stuffed zeros", "comments", "markers without a length"],
+)
+def test_jpegs_of_markers_alone_are_refused_at_once(data: bytes, words: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(BadImage, match=words):
+        decode_image(data)
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize("trailer", [b"\xff\xda" * 200, bytes(range(256)) * 8000], ids=["markers", "2 MB"])
+def test_what_follows_a_progressive_jpeg_is_no_scan(trailer: bytes) -> None:
+    data = IMAGES["jpeg progressive"]
+    assert np.array_equal(decode_image(data + trailer), decode_image(data))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in IMAGES if not kind.startswith("bmp")])
@@ -205,7 +244,7 @@ def test_other_files_are_named(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(b"", "image has 0 bytes"), (b"\xff", "not an image"), (b"\xff\xd8\xff", "not an image")],
+    [(b"", "image has 0 bytes"), (b"\xff", "not an image"), (b"\xff\xd8\xff", "ends before its first scan")],
     ids=["0 bytes", "1 byte", "3 bytes"],
 )
 def test_hardly_any_bytes(data: bytes, words: str) -> None:

@@ -1,9 +1,10 @@
 """Encoded image bytes -> the pixels the kernel wants. Importable without Triton: a client may decode for itself.
 
-    bytes ──► jpeg.py (libjpeg-turbo) ──► orientation.py ──► fit.py ──► uint8 (224, 224, 3), B, G, R
+    bytes ──► header.py ──► jpeg.py (libjpeg-turbo) ──► orientation.py ──► resize.py ──► uint8 (224, 224, 3), B, G, R
           └─► pillow.py (PNG, WebP, BMP, GIF, odd JPEGs) ──┘
 
-`decode_image` does one image, `pool.py` batches on threads. What each step is exact to: docs/preprocessing.md.
+`decode_image` does one image; `pool.py` whole requests in bounded time, on threads and in helper processes.
+What each step is exact to: docs/preprocessing.md.
 """
 
 from .image import decode_image

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from ..errors import BadImage
 from ..tensors import PIXELS_SHAPE
-from .jpeg import START, decode_jpeg
+from .header import ImageHeader, read_header
+from .jpeg import decode_jpeg
 from .options import DecodeOptions
 from .pillow import decode_other
-from .resize import fit
+from .resize import resize
 
 DEFAULT = DecodeOptions()
 
@@ -19,6 +20,8 @@ def decode_image(
     data: bytes, out: NDArray[np.uint8] | None = None, options: DecodeOptions = DEFAULT
 ) -> NDArray[np.uint8]:
     """Decode one image and bring it to 224x224; the GIL is released for nearly all of the time.
+
+    How long that takes is bounded by the limits alone. `DecodePool` bounds the time too.
 
     Args:
         data: one encoded image: JPEG, PNG, WebP, BMP or GIF. Its first bytes decide, not its file's name.
@@ -31,19 +34,20 @@ def decode_image(
     Raises:
         BadImage: no image, a damaged one, or one over the limits. Nothing else, whatever the bytes.
     """
-    if len(data) == 0:
-        raise BadImage("image has 0 bytes: send one encoded image (JPEG, PNG, ...)")
-    if len(data) > options.max_encoded_bytes:
-        raise BadImage(f"image has {len(data)} bytes, the limit is {options.max_encoded_bytes}: send a smaller file")
+    header = read_header(data, options)
     if out is None:
         out = np.empty(PIXELS_SHAPE, np.uint8)
+    decode_known(data, header, out, options)
+    return out
+
+
+def decode_known(data: bytes, header: ImageHeader, out: NDArray[np.uint8], options: DecodeOptions) -> None:
+    """Decode an image whose header was read, and found within the limits; as `decode_image`."""
     try:
-        pixels = decode_jpeg(data, options) if data.startswith(START) else None
-        if pixels is not None:
-            fit(pixels, options, out)
+        if header.is_fast:
+            resize(decode_jpeg(data, header, options), options, out)
         else:
-            fit(decode_other(data, options), options, out)
+            resize(decode_other(data, options), options, out)
             out[:] = out[:, :, ::-1]
     except MemoryError as error:
         raise BadImage(f"image of {len(data)} bytes needs more memory than there is: send a smaller one") from error
-    return out

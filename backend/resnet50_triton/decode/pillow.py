@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import BadImage
-from .limits import check_size, stated_size
+from .header import check_size
 from .options import DecodeOptions
 from .orientation import read_orientation, upright
 
@@ -26,9 +26,6 @@ def decode_other(data: bytes, options: DecodeOptions) -> NDArray[np.uint8]:
     Raises:
         BadImage: none of these formats, too large, or damaged.
     """
-    size = stated_size(data)
-    if size:
-        check_size(*size, options.max_pixels)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size  # a GIF's first frame may exceed the size in its header
@@ -40,12 +37,14 @@ def decode_other(data: bytes, options: DecodeOptions) -> NDArray[np.uint8]:
         raise
     except UnidentifiedImageError as error:
         raise BadImage(
-            f"image of {len(data)} bytes, starting {data[:8]!r}, is not an image that can be read: "
-            f"send one of {', '.join(FORMATS)}"
+            f"image of {len(data)} bytes, the first of them {data[:8].hex(' ')} (hex), is not an image that can be "
+            f"read: send one of {', '.join(FORMATS)}"
         ) from error
     except Exception as error:
         # Pillow's plugins raise nearly anything on hostile bytes (struct.error, IndexError, SyntaxError, ...).
-        raise BadImage(f"image of {len(data)} bytes, starting {data[:8]!r}, is damaged: {error}") from error
+        raise BadImage(
+            f"image of {len(data)} bytes, the first of them {data[:8].hex(' ')} (hex), is damaged: {error}"
+        ) from error
     return upright(pixels, read_orientation(exif))
 
 

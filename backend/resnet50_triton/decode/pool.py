@@ -1,109 +1,174 @@
-"""Whole batches decoded on a fixed number of threads, straight into one array."""
+"""Requests of encoded images, decoded on a fixed number of threads, none of which an image holds for long.
+
+submit ──► normal lane ── header over the limits: refused at once
+           (threads)  ├─ small, plain JPEG: decoded here, by libjpeg-turbo, in some milliseconds
+                      ├─ another small image: in a helper process, which has TIME_SLICE_S
+                      └─ large, or not done in that time ──► large lane (as many threads, each with a helper, which
+                                                           is killed at max_decode_s)
+"""
 
 from __future__ import annotations
 
+import queue
 import threading
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import BadImage, Resnet50Error
+from ..errors import BadImage
 from ..tensors import PIXELS_SHAPE
-from .image import decode_image
+from .header import ImageHeader, read_header
+from .helper import Helper, TookTooLong, prepare
+from .image import decode_known
 from .options import DecodeOptions
 
-PATIENCE_S = 0.25  # an image that takes longer is late: its neighbours do not wait for it
+# In pixels of a JPEG with one scan (ImageHeader.work): a phone's photo of 12 megapixels is just within.
+NORMAL_WORK = 12_500_000
+TIME_SLICE_S = 0.25
+# Large images get about a third of a core where others want it too.
+LARGE_NICENESS = 5
 
 
-class Batch:
-    """Images under way. `pixels`: uint8 (N, 224, 224, 3), B, G, R; row i is good once image i is done without error."""
+class _Job:
+    """The images of one request; `future` has their pixels, uint8 (N, 224, 224, 3), or the first image's error."""
 
-    def __init__(self, images: Sequence[bytes], options: DecodeOptions) -> None:
-        self.pixels = np.empty((len(images), *PIXELS_SHAPE), np.uint8)
-        self._options = options
-        self._errors: list[Resnet50Error | None] = [None] * len(images)
-        self._started = [0.0] * len(images)
-        self._done = [False] * len(images)
+    def __init__(self, images: Sequence[bytes], may_start: Callable[[], None]) -> None:
+        self.images = images
+        self.pixels: NDArray[np.uint8]
+        self.future: Future[NDArray[np.uint8]] = Future()
+        self._may_start = may_start
+        self._is_started = False
+        self._refusal: Exception | None = None  # the whole job's
+        self._errors: dict[int, Exception] = {}
         self._left = len(images)
-        self._todo = iter(enumerate(images))  # its next() is atomic: the threads share the work through it
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
 
-    def work(self) -> None:
-        """Decode what no other thread has taken, until nothing is left."""
-        for index, data in self._todo:
-            self._started[index] = time.monotonic()
-            try:
-                decode_image(data, self.pixels[index], self._options)
-            except Resnet50Error as error:
-                self._errors[index] = error
-            except BaseException as error:
-                # decode_image lets nothing else out; should it do so, the image fails rather than waits for ever.
-                self._errors[index] = Resnet50Error(f"decoding failed: {type(error).__name__}: {error}")
-            with self._changed:
-                self._done[index] = True
-                self._left -= 1
-                if self._left == 0:
-                    self._changed.notify_all()
+    def start(self) -> None:
+        """To be called before each image is decoded. Raises what `may_start` raises."""
+        with self._lock:
+            if not self._is_started:
+                self._is_started = True
+                try:
+                    self._may_start()
+                except Exception as error:
+                    self._refusal = error
+                self.pixels = np.empty((0 if self._refusal else len(self.images), *PIXELS_SHAPE), np.uint8)
+            if self._refusal:
+                raise self._refusal
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until all images are done; False when they are not in time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._left == 0, timeout_s)
-
-    def wait_but_for_late(self) -> bool:
-        """Wait until all images are done but for those that a thread has been on for PATIENCE_S; True when all are."""
-        while not self.wait(PATIENCE_S):
-            late = time.monotonic() - PATIENCE_S
-            if all(done or 0 < start < late for done, start in zip(self._done, self._started, strict=True)):
-                return False
-        return True
-
-    def wait_at_most(self, images: slice, max_decode_s: float) -> None:
-        """Wait until these images are done, or one has been decoded for `max_decode_s`."""
-        while not self.is_done(images):
-            running = [start for start, done in zip(self._started[images], self._done[images], strict=True) if not done]
-            left_s = min(running, default=0.0) + max_decode_s - time.monotonic()
-            if left_s <= 0 or self.wait(min(left_s, PATIENCE_S)):
-                return
-
-    def is_done(self, images: slice) -> bool:
-        """Whether all of these images are done."""
-        return all(self._done[images])
-
-    def error(self, images: slice, max_decode_s: float) -> Resnet50Error | None:
-        """What is wrong with these images: the first error, or the time limit where one is not done."""
-        for done, error in zip(self._done[images], self._errors[images], strict=True):
+    def finish(self, index: int, error: Exception | None) -> None:
+        """Image `index` is decoded, or cannot be."""
+        with self._lock:
             if error:
-                return error
-            if not done:
-                return BadImage(
-                    f"image was not decoded within {max_decode_s:g} s, the limit: send a smaller or simpler one"
-                )
-        return None
+                self._errors[index] = error
+            self._left -= 1
+            if self._left:
+                return
+        if not self._errors:
+            self.future.set_result(self.pixels)
+            return
+        first = min(self._errors)
+        error = self._errors[first]
+        if len(self.images) > 1 and isinstance(error, BadImage):
+            error = BadImage(f"image {first} of {len(self.images)} (from 0): {error}")
+        self.future.set_exception(error)
 
 
 class DecodePool:
-    """A fixed number of decoding threads.
+    """Decoding threads and their helper processes.
 
     Args:
-        workers: how many.
+        workers: threads for normal images, and as many for large ones.
         options: how images are decoded.
+        max_decode_s: an image that takes longer is refused.
     """
 
-    def __init__(self, workers: int, options: DecodeOptions) -> None:
+    def __init__(self, workers: int, options: DecodeOptions, max_decode_s: float = 10.0) -> None:
         self.workers = workers
         self.options = options
-        self._threads = ThreadPoolExecutor(workers, "decode")
+        self.max_decode_s = max_decode_s
+        self._normal: queue.SimpleQueue[tuple[_Job, int] | None] = queue.SimpleQueue()
+        self._large: queue.SimpleQueue[tuple[_Job, int, ImageHeader, float] | None] = queue.SimpleQueue()
+        prepare()
+        self._normal_threads = _started(self._run_normal, workers)
+        self._large_threads = _started(self._run_large, workers)
 
-    def start(self, images: Sequence[bytes]) -> Batch:
-        """Begin to decode a batch."""
-        batch = Batch(images, self.options)
-        for _ in range(min(self.workers, len(images))):
-            self._threads.submit(batch.work)
-        return batch
+    def submit(
+        self, images: Sequence[bytes], may_start: Callable[[], None] = lambda: None
+    ) -> Future[NDArray[np.uint8]]:
+        """Decode the images of one request.
+
+        Args:
+            images: encoded, one or more.
+            may_start: called on a thread of the pool before the first of them is decoded. It may wait there, and what
+                it raises is the request's error: none is decoded then.
+
+        Returns:
+            Their pixels, uint8 (N, 224, 224, 3), B, G, R. Where an image is bad, the BadImage names which. Its
+            callbacks run on a thread of the pool.
+        """
+        if not images:
+            raise BadImage("request has no images: send one or more")
+        job = _Job(images, may_start)
+        for index in range(len(images)):
+            self._normal.put((job, index))
+        return job.future
 
     def close(self) -> None:
-        """End the threads, when they are done with what they have."""
-        self._threads.shutdown()
+        """End the threads and helpers, when they are done with what they have."""
+        for tasks, threads in ((self._normal, self._normal_threads), (self._large, self._large_threads)):
+            for _ in threads:
+                tasks.put(None)
+            for thread in threads:
+                thread.join()
+
+    def _run_normal(self) -> None:
+        helper = Helper(self.options)
+        while task := self._normal.get():
+            job, index = task
+            error: Exception | None = None
+            try:
+                job.start()
+                data = job.images[index]
+                header = read_header(data, self.options)
+                if header.work > NORMAL_WORK:
+                    self._large.put((job, index, header, self.max_decode_s))
+                    continue
+                if header.is_fast:
+                    decode_known(data, header, job.pixels[index], self.options)
+                else:
+                    helper.decode(data, header, job.pixels[index], min(TIME_SLICE_S, self.max_decode_s))
+            except TookTooLong:
+                self._large.put((job, index, header, self.max_decode_s - TIME_SLICE_S))
+                continue
+            except Exception as failed:
+                error = failed
+            job.finish(index, error)
+        helper.close()
+
+    def _run_large(self) -> None:
+        helper = Helper(self.options, LARGE_NICENESS)
+        while task := self._large.get():
+            job, index, header, limit_s = task
+            error: Exception | None = None
+            try:
+                if limit_s <= 0:
+                    raise TookTooLong
+                helper.decode(job.images[index], header, job.pixels[index], limit_s)
+            except TookTooLong:
+                error = BadImage(
+                    f"image was not decoded within {self.max_decode_s:g} s, the limit: send a smaller or simpler one"
+                )
+            except Exception as failed:
+                error = failed
+            job.finish(index, error)
+        helper.close()
+
+
+def _started(run: Callable[[], None], count: int) -> list[threading.Thread]:
+    threads = [threading.Thread(target=run, name=f"decode {i}", daemon=True) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads

@@ -1,4 +1,4 @@
-"""From a picture of any size to 224x224."""
+"""From an image of any size to 224x224."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHORT_SIDE = 256  # of center_crop, before the crop
 LONG_SIDE_LIMIT = 100 * SHORT_SIDE  # center_crop blows up what is narrow: 40000x1 pixels to 10240000x256
 
 
-def fit(pixels: NDArray[np.uint8], options: DecodeOptions, out: NDArray[np.uint8]) -> None:
+def resize(pixels: NDArray[np.uint8], options: DecodeOptions, out: NDArray[np.uint8]) -> None:
     """Bring `pixels` uint8 (H, W, 3) to `out` uint8 (224, 224, 3) in the way that `options.mode` names.
 
     Raises:

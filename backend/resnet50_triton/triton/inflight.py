@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 
@@ -38,15 +39,17 @@ class CardQueue:
         self._pattern = re.compile(rf'^nv_inference_pending_request_count{{model="{model}",.*}} (\d+)$', re.MULTILINE)
         self._at_most = 0  # waiting at the last look, and all that was sent since
         self._blind_until = 0.0
+        self._lock = threading.Lock()  # who waits for room holds it: the others wait behind
 
-    def wait_for_room(self, requests: int) -> None:
-        """Wait until fewer than `max_inflight_requests` wait for the card, then count `requests` more to them."""
+    def wait_for_room(self) -> None:
+        """Wait until fewer than `max_inflight_requests` wait for the card, then count one more to them."""
         if self.max_inflight_requests:
-            while self._at_most >= self.max_inflight_requests and time.monotonic() >= self._blind_until:
-                self._look()
-                if self._at_most >= self.max_inflight_requests:
-                    time.sleep(POLL_S)
-            self._at_most += requests
+            with self._lock:
+                while self._at_most >= self.max_inflight_requests and time.monotonic() >= self._blind_until:
+                    self._look()
+                    if self._at_most >= self.max_inflight_requests:
+                        time.sleep(POLL_S)
+                self._at_most += 1
 
     def _look(self) -> None:
         try:

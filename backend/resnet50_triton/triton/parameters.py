@@ -122,6 +122,8 @@ PREPROCESS = (
     Parameter("max_encoded_bytes", "larger files are refused", whole_number(1, 2**31 - 1), str(32 << 20)),
     Parameter("max_pixels", "images of more pixels are refused", whole_number(1, 178_000_000), "64000000"),
     Parameter("max_decode_s", "images that take longer are refused", seconds, "10"),
+    Parameter("max_waiting_requests", "requests that may wait to be decoded", whole_number(1, 1_000_000), "1024"),
+    Parameter("max_waiting_bytes", "encoded bytes that may wait", whole_number(1, 2**40), str(1 << 30)),
     Parameter(
         "max_inflight_requests", "requests that may wait for the card, 0: any number", whole_number(0, 1_000_000), "256"
     ),
