@@ -226,7 +226,7 @@ public:
     const char* name() const override { return "avx2"; }
 
     Conv pack(const ConvParams& params) const override {
-        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, {}, {}};
+        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, 0, {}, {}};
         conv.weights = Buffer(size_t(params.cout) * conv.taps() * params.cin / 8);
         uint8_t* out = conv.weights.data();
         for (int first = 0; first < params.cout; first += kBlock)

@@ -28,7 +28,7 @@ struct Codes {
     int blocks() const { return channels / kBlock; }
     size_t pixels() const { return size_t(height + 2 * pad) * (width + 2 * pad); }
     size_t bits_bytes() const { return pixels() * pixel_bytes() + kReadAhead; }
-    size_t sums_bytes() const { return pixels() * blocks(); }
+    size_t sums_bytes() const { return pixels() * blocks() + kReadAhead; }
     // y and x may be in the padding: -pad .. size + pad - 1.
     size_t pixel(int y, int x) const { return size_t(y + pad) * (width + 2 * pad) + (x + pad); }
     uint8_t* bits_at(int y, int x) const { return bits + pixel(y, x) * pixel_bytes(); }

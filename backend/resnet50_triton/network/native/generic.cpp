@@ -99,7 +99,7 @@ public:
     const char* name() const override { return "generic"; }
 
     Conv pack(const ConvParams& params) const override {
-        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, {}, {}};
+        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, 0, {}, {}};
         const size_t words = size_t(params.cout) * conv.taps() * params.cin / kWordCodes;
         conv.weights = Buffer(words * sizeof(uint64_t));
         pack_words(params, conv.weights.as<uint64_t>());

@@ -18,9 +18,12 @@ void Buffer::Free::operator()(uint8_t* memory) const { ::operator delete(memory,
 
 Buffer pack_input_thresholds(const int32_t* thresholds, int channels) {
     Buffer packed(size_t(3) * channels);
-    for (int c = 0; c < channels; c++)
-        for (int i = 0; i < 3; i++)
-            packed.data()[size_t(i) * channels + c] = uint8_t(std::clamp(thresholds[3 * c + i], 0, 16));
+    for (int c = 0; c < channels; c++) {
+        int sorted[3];
+        std::copy_n(thresholds + 3 * c, 3, sorted);
+        std::sort(sorted, sorted + 3);
+        for (int i = 0; i < 3; i++) packed.data()[size_t(i) * channels + c] = uint8_t(std::clamp(sorted[i], 0, 16));
+    }
     return packed;
 }
 

@@ -44,6 +44,7 @@ struct ConvParams {
 // whose bit is set and A adds all of them.
 struct Conv {
     int cin = 0, cout = 0, ksize = 0, stride = 0, levels = 0;
+    int chunk_pairs = 0;  // pairs of lookups whose sums fit a byte, for kernels that look up
     Buffer weights;
     Buffer thresholds;  // per block; its layout is the kernel's
     int pad() const { return ksize / 2; }
@@ -95,8 +96,8 @@ struct StemCall {
     int32_t* sums = nullptr;  // instead of all the results above: conv0's sums (112, 112, 64)
 };
 
-// Input thresholds of a block, three rows of `channels` bytes. A value 0..15 is compared with thresholds clamped to
-// 0..16, which changes no comparison.
+// Input thresholds of a block, three rows of `channels` bytes. A value 0..15 is compared with ascending thresholds
+// clamped to 0..16, which changes no count.
 Buffer pack_input_thresholds(const int32_t* thresholds, int channels);
 
 // Thresholds of one channel, ascending, clamped to what a sum over `inputs` activations can reach (one more for "never").
