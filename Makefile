@@ -89,19 +89,19 @@ perf-analyzer: setup ## NVIDIA's load generator, ready to run: build/perf_analyz
 	@scripts/setup-perf-analyzer $(BIN)/python
 
 .PHONY: bench
-bench: $(VENV)/.tools sample perf-analyzer ## load on the whole server by perf_analyzer: JSON and a page with plots, in 8 minutes (BENCH_S=1800 for longer)
+bench: $(VENV)/.tools sample perf-analyzer ## load on the whole server by perf_analyzer, each stage's ceiling and the bottleneck: JSON and tables, in 8 minutes (BENCH_S=1800 for longer)
 	@$(BIN)/python -m benchmarks.perf $(if $(BENCH_S),--budget-s $(BENCH_S)) $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: $(VENV)/.tools ## what moved beyond noise between two results of make bench: OLD=a.json NEW=b.json (default: the committed and the last)
-	@$(BIN)/python -m benchmarks.perf.compare $(ARGS) $(or $(OLD),docs/performance.json) $(or $(NEW),build/bench/load.json)
+	@$(BIN)/python -m benchmarks.perf.compare $(ARGS) $(or $(OLD),benchmarks/results/load.json) $(or $(NEW),build/bench/load.json)
 
 .PHONY: performance
-performance: $(VENV)/.tools ## docs/performance.md and its JSON from what the benchmarks last wrote
+performance: $(VENV)/.tools ## docs/performance.md and benchmarks/results from what the benchmarks last wrote
 	@$(BIN)/python -m benchmarks.perf.document
 
 .PHONY: bench-all
-bench-all: bench bench-peer bench-roofline loadgen performance ## everything that docs/performance.md shows, measured, and the document made
+bench-all: bench bench-baselines loadgen performance ## everything that docs/performance.md shows, measured, and the document made
 
 .PHONY: kubernetes-tools
 kubernetes-tools: setup ## helm, hadolint and schemas, for the tests of deploy/: build/kubernetes/bin
@@ -121,13 +121,9 @@ bench-decode: $(VENV)/.tools sample ## preprocessing against Pillow, OpenCV and 
 bench-serving: $(VENV)/.tools sample perf-analyzer ## what Triton costs: images a second and latency, against kernel.py in a loop
 	@$(BIN)/python -m benchmarks.serving.overhead $(ARGS)
 
-.PHONY: bench-roofline
-bench-roofline: $(VENV)/.tools sample perf-analyzer ## the ceiling of each stage, what is reached, the bottleneck and what to do: table, plot, JSON
-	@$(BIN)/python -m benchmarks.roofline $(ARGS)
-
-.PHONY: bench-peer
-bench-peer: $(VENV)/.tools sample perf-analyzer ## resnet50 on the software card against OpenVINO and onnxruntime INT8 in Triton, same load
-	@$(BIN)/python -m benchmarks.peers $(ARGS)
+.PHONY: bench-baselines
+bench-baselines: $(VENV)/.tools sample perf-analyzer ## resnet50 on the software card against OpenVINO and onnxruntime INT8 in Triton, same load
+	@$(BIN)/python -m benchmarks.baselines $(ARGS)
 
 .PHONY: loadgen
 loadgen: $(VENV)/.tools sample ## MLPerf LoadGen's scenarios, unofficial (LOADGEN_S=60: seconds of each test)

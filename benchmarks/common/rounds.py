@@ -1,4 +1,4 @@
-"""Measurements that take turns, so that whatever else the machine does hits all alike."""
+"""Measurements in interleaved rounds, so that whatever else the machine does hits all alike."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def in_turns(
-    measures: Mapping[str, Callable[[], T]], turns: int, tell: Callable[[int, str, T], None] = lambda *_: None
+def interleave(
+    measures: Mapping[str, Callable[[], T]], rounds: int, tell: Callable[[int, str, T], None] = lambda *_: None
 ) -> dict[str, list[T]]:
-    """Each measure so many times, one after the other.
+    """Measure each once a round, one after the other.
 
     Args:
         measures: by name.
-        turns: of each.
-        tell: called after each with the turn, from 1 on, the name and the value.
+        rounds: how many.
+        tell: called after each with the round, from 1 on, the name and the value.
     """
     values: dict[str, list[T]] = {name: [] for name in measures}
-    for turn in range(1, turns + 1):
+    for number in range(1, rounds + 1):
         for name, measure in measures.items():
             values[name].append(measure())
-            tell(turn, name, values[name][-1])
+            tell(number, name, values[name][-1])
     return values

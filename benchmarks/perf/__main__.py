@@ -1,13 +1,15 @@
 """Load on the whole server, by NVIDIA's perf_analyzer: `make bench`, under 8 minutes (BENCH_S=1800 for longer).
 
 Two servers with nothing set, one on the software card and one on the timing card, and one on the timing card for each
-preset. Pixels and JPEGs, over gRPC, HTTP and system shared memory, at several batches and concurrencies. All cases
-take turns, so that whatever else the machine does hits all alike; each case's spread over the turns is its noise.
+preset. Pixels and JPEGs, over gRPC, HTTP and system shared memory, at several batches and concurrencies. All cases are
+measured in interleaved rounds, so that whatever else the machine does hits all alike; each case's spread over the
+rounds is its noise. At the end each stage of the way is measured alone: its ceiling, and which one is the bottleneck.
 
 The timing card takes an Alveo U250's published time and computes nothing: its figures are those of everything around a
 card. The software card computes on the CPU that the server and perf_analyzer share with it.
 
-Writes build/bench/load.json and build/bench/load.html; Ctrl-C ends it and keeps what was measured.
+Writes build/bench/load.json, and build/bench/load.md as docs/performance.md has it; Ctrl-C ends it and keeps what was
+measured.
 """
 
 from __future__ import annotations
@@ -34,12 +36,15 @@ from benchmarks.common.machine import SAMPLE, made, sample_images, write_result
 from benchmarks.common.perf_analyzer import PROGRAM, Point, analyze
 from benchmarks.common.perf_data import write_images
 from benchmarks.perf.cases import HTTP, JPEG, MODELS, SETUPS, SHARED, Case, Setup, all_cases
+from benchmarks.perf.ceilings import measure_ceilings, ways
 from benchmarks.perf.checks import judge
 from benchmarks.perf.observe import Observer, add_batches
-from benchmarks.perf.page import write_page
+from benchmarks.perf.sections import render
 
 NAME = "load"
 START_S = 25.0  # what starting the servers takes, about
+CEILINGS_S, CEILING_ROUNDS = 1.0, 3  # of each stage alone
+CEILINGS_TAKE_S = 45.0  # all of them, about
 AROUND_S = 1.3  # what a measurement takes beyond its windows, about: perf_analyzer's start and its way to a stable load
 LEAST_S, MOST_S = 0.9, 10.0  # of windows
 LONGER = 3  # a promise is measured for so much longer
@@ -48,7 +53,7 @@ INTERRUPTED = 130
 
 @dataclass
 class Row:
-    """A case and what its turns gave."""
+    """A case and what its rounds gave."""
 
     case: Case
     points: list[Point] = field(default_factory=list)
@@ -58,7 +63,7 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         stages = {
-            stage: round(statistics.median(turn[stage] for turn in self.stages_ms), 3) for stage in self.stages_ms[0]
+            stage: round(statistics.median(each[stage] for each in self.stages_ms), 3) for stage in self.stages_ms[0]
         }
         return {
             **asdict(self.case),
@@ -95,7 +100,7 @@ class Bench:
         self._last: dict[str, tuple[Row, float]] = {}  # by server: what it did since it was observed
 
     def measure(self, row: Row, seconds: float) -> Point:
-        """One turn of a case."""
+        """One round of a case."""
         case = row.case
         server = self._servers[case.server]
         self.observe(case.server)
@@ -134,12 +139,12 @@ def _deployment(setup: Setup) -> Deployment:
     return replace(Deployment.of_sample(SAMPLE, setup.card), preset=setup.preset or None)
 
 
-def run(rows: Sequence[Row], turns: int, seconds: float, budget_s: float, setups: dict[str, str]) -> None:
-    """Measure all cases in turns, as many as there is time for, saying how far it is.
+def run(rows: Sequence[Row], rounds: int, seconds: float, budget_s: float, setups: dict[str, str]) -> None:
+    """Measure all cases in interleaved rounds, as many as there is time for, saying how far it is.
 
     Args:
         rows: where the figures go; what was measured until a KeyboardInterrupt is there, too.
-        turns: of each case; at least two, and more only within the budget.
+        rounds: at least two, and more only within the budget.
         seconds: of each measurement.
         budget_s: how long it may take.
         setups: where it is told what each server is set to.
@@ -150,18 +155,18 @@ def run(rows: Sequence[Row], turns: int, seconds: float, budget_s: float, setups
         bench = Bench([setup for setup in SETUPS if setup.name in needed], stack)
         setups.update(bench.described)
         stack.callback(bench.observe_all)
-        total, done, begin_s = turns * len(rows), 0, time.monotonic()
-        for turn in range(turns):
-            if turn > 1 and (time.monotonic() - begin_s) * (turn + 1) / turn > budget_s:
-                print(f"no time for turn {turn + 1}: the machine is slow, or busy otherwise")
+        total, done, begin_s = rounds * len(rows), 0, time.monotonic()
+        for number in range(rounds):
+            if number > 1 and (time.monotonic() - begin_s) * (number + 1) / number > budget_s:
+                print(f"no time for round {number + 1}: the machine is slow, or busy otherwise")
                 break
             for row in rows:
                 point = bench.measure(row, seconds * (LONGER if row.case.is_promised else 1))
                 done += 1
                 left_s = (time.monotonic() - begin_s) / done * (total - done)
                 print(
-                    f"[{done:{len(str(total))}}/{total}, {left_s / 60:.1f} min left] turn {turn + 1}, {row.case.name}: "
-                    f"{point.images_per_s:.0f} images/s, p50 {1e3 * point.p50_s:.2f} ms",
+                    f"[{done:{len(str(total))}}/{total}, {left_s / 60:.1f} min left] round {number + 1}, "
+                    f"{row.case.name}: {point.images_per_s:.0f} images/s, p50 {1e3 * point.p50_s:.2f} ms",
                     flush=True,
                 )
 
@@ -172,30 +177,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--budget-s", type=float, default=460, help="how long all of it may take (default: 460)")
-    parser.add_argument("--turns", type=int, default=3, help="of each case (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="of all cases (default: 3)")
     parser.add_argument("--seconds", type=float, help="of each measurement (default: from --budget-s)")
     parser.add_argument("--only", default="", metavar="REGEX", help="cases whose name matches; --list shows them")
     parser.add_argument("--list", action="store_true", help="print the names of the cases and end")
+    parser.add_argument("--no-ceilings", action="store_true", help="do not measure each stage alone")
     parser.add_argument("--name", default=NAME, help="of the files in build/bench (default: load)")
     args = parser.parse_args(arguments)
     rows = [Row(case) for case in all_cases() if re.search(args.only, case.name)]
     if args.list or not rows:
         print("\n".join(row.case.name for row in rows) or f"no case matches '{args.only}'")
         return 0 if rows else 2
-    each_s = (args.budget_s - START_S) / (args.turns * len(rows)) - AROUND_S
+    budget_s = args.budget_s - (0 if args.no_ceilings else CEILINGS_TAKE_S)
+    each_s = (budget_s - START_S) / (args.rounds * len(rows)) - AROUND_S
     seconds = args.seconds or min(MOST_S, max(LEAST_S, each_s))
     result: dict[str, Any] = {
         "made": made("make bench", perf_analyzer=_version()),
-        "turns": 0,
+        "rounds": 0,
         "setups": {},
         "seconds": round(seconds, 2),
-        "cards": {"timing": dict(zip(("start_s", "image_s"), run_times(), strict=True))},
+        "cards": {"timing": dict(zip(("run_s", "image_s"), run_times(), strict=True))},
         "jpegs": f"{len(sample_images())} pictures of the sample, {_mean_kb():.0f} kB each on average",
     }
-    print(f"{len(rows)} cases, {args.turns} turns of {seconds:.1f} s each")
-    code = 0
+    print(f"{len(rows)} cases, {args.rounds} rounds of {seconds:.1f} s each")
+    code, ceilings = 0, {}
     try:
-        run(rows, args.turns, seconds, args.budget_s, result["setups"])
+        run(rows, args.rounds, seconds, budget_s, result["setups"])
+        if not args.no_ceilings:
+            print("measuring each stage alone ...", flush=True)
+            ceilings = measure_ceilings(CEILINGS_S, CEILING_ROUNDS)
     except KeyboardInterrupt:
         print("\nended early; what was measured is kept")
         code = INTERRUPTED
@@ -205,17 +215,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     servers = [setup.name for setup in SETUPS]
     by_server = sorted(rows, key=lambda row: servers.index(row.case.server))
     result["rows"] = [row.as_json() for row in by_server if row.stages_ms]
-    result["turns"] = max(len(row.points) for row in rows)
+    result["rounds"] = max(len(row.points) for row in rows)
     result["complete"] = code == 0
     result["made"]["machine"]["load_average_after"] = round(os.getloadavg()[0], 2)
     if not result["rows"]:
         return code
     result["checks"] = judge(result)
+    result["ceilings"] = [way.as_json() for way in ways(ceilings, result["rows"])] if ceilings else []
     for check in result["checks"]:
         print(f"  {check['verdict']:11} {check['what']}: {check['figure']} (asked: {check['asked']})")
+    for way in result["ceilings"]:
+        print(
+            f"  {way['server']}, {way['input']}: {way['reached']:.0f} images/s of at most {way['ceiling']:.0f}; "
+            f"the bottleneck is: {way['bottleneck']}"
+        )
     path = write_result(args.name, result)
-    page = path.with_suffix(".html")
-    write_page(result, page)
+    page = path.with_suffix(".md")
+    page.write_text(render({"load": result}))
     print(f"written to {page}")
     return code
 

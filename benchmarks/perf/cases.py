@@ -35,7 +35,7 @@ class Case:
     input: str
     transport: str
     batch: int  # images a request
-    concurrency: int  # requests under way
+    concurrency: int  # requests in flight
 
     @property
     def name(self) -> str:
@@ -56,7 +56,7 @@ SETUPS = (SOFTWARE, TIMING, *PRESETS)
 def all_cases() -> Iterator[Case]:
     """Every load, in an order in which a server rests while the others are measured."""
     grpc_and_shared = (GRPC, SHARED)
-    return _in_turns(
+    return _interleaved(
         [
             *_grid(TIMING, PIXELS, grpc_and_shared, [(1, 1), (1, 4), (1, 16), (1, 64), (FULL, 1), (FULL, 4)]),
             *_grid(TIMING, PIXELS, [HTTP], [(1, 1), (1, 16), (FULL, 4)]),
@@ -80,7 +80,7 @@ def _grid(setup: Setup, kind: str, transports: Iterable[str], loads: Iterable[tu
     return [Case(setup.name, kind, transport, *load) for transport in transports for load in loads]
 
 
-def _in_turns(cases: Iterable[Case]) -> Iterator[Case]:
+def _interleaved(cases: Iterable[Case]) -> Iterator[Case]:
     by_server: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         by_server[case.server].append(case)

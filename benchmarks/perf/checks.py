@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.perf.cases import FULL, GRPC, HTTP, PIXELS, SHARED, TIMING
@@ -19,15 +19,22 @@ def find(result: Mapping[str, Any], **wanted: Any) -> list[dict[str, Any]]:
 
 
 def median(row: Mapping[str, Any], figure: str) -> float:
-    """The median over the turns."""
+    """The median over the rounds."""
     return float(statistics.median(row[figure]))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median, and the lowest and highest: "103 (99-105)"."""
+    digits = 0 if max(values) >= 100 else 1 if max(values) >= 10 else 2
+    middle = f"{statistics.median(values):.{digits}f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
 def judge(result: Mapping[str, Any]) -> list[dict[str, str]]:
     """The promises: the first of each kind binds, the other transports are told beside it."""
     card = result["cards"]["timing"]
-    card_ms = 1e3 * (card["start_s"] + card["image_s"])
-    card_rate = FULL / (card["start_s"] + FULL * card["image_s"])
+    card_ms = 1e3 * (card["run_s"] + card["image_s"])
+    card_rate = FULL / (card["run_s"] + FULL * card["image_s"])
     checks = []
     for transport in (SHARED, GRPC, HTTP):
         rows = find(result, server=TIMING.name, input=PIXELS, transport=transport, batch=FULL)

@@ -1,8 +1,8 @@
 """What moved between two results of `make bench`, beyond their noise: `make bench-compare OLD=a.json NEW=b.json`.
 
-The noise is measured, not assumed: for each figure the distance of its highest turn from its lowest, old and new added
-up, and not less than what is usual among all figures of that kind, because three turns can agree by chance. A median
-that moved by more has moved. Turns of one run share that run's luck with the machine: run twice without a change, and
+The noise is measured, not assumed: for each figure the distance of its highest round from its lowest, old and new added
+up, and not less than what is usual among all figures of that kind, because three rounds can agree by chance. A median
+that moved by more has moved. Rounds of one run share that run's luck with the machine: run twice without a change, and
 compare, to see what this machine does to two runs.
 
 exit codes: 0 nothing got worse, 1 something did, 2 the files cannot be compared
@@ -48,7 +48,7 @@ class Change:
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Every figure of the cases that are in both, with at least two turns: one alone says nothing of its noise."""
+    """Every figure of the cases that are in both, with at least two rounds: one alone says nothing of its noise."""
     before, after = ({_name(row): row for row in result["rows"] if len(row["p50_ms"]) > 1} for result in (old, new))
     pairs = [(before[name], row) for name, row in after.items() if name in before]
     usual = {
@@ -85,17 +85,16 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if was != now:
             said.append(f"{name} {was}, then {now}")
     for which, result in (("old", old), ("new", new)):
-        if result["turns"] < 3 or not result["complete"]:
-            said.append(f"the {which} one has few turns, or was ended early: its noise is not well known")
+        if result["rounds"] < 3 or not result["complete"]:
+            said.append(f"the {which} one has few rounds, or was ended early: its noise is not well known")
     return said
 
 
 def _read(path: str) -> Any:
     try:
         result = json.loads(Path(path).read_text())
-        result = result.get("load", result)  # docs/performance.json has it among others
         if not all(len(row[figure]) for row in result["rows"] for figure in FIGURES):
-            raise ValueError("a case without a turn")
+            raise ValueError("a case without a round")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SystemExit(_unusable(f"{path} is no result of 'make bench': {error}")) from None
     return result
@@ -111,7 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make bench-compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("old", help="a load.json, or docs/performance.json")
+    parser.add_argument("old", help="a load.json; the committed one is benchmarks/results/load.json")
     parser.add_argument("new", help="as old")
     parser.add_argument("--all", action="store_true", help="show what did not move, too")
     args = parser.parse_args()

@@ -1,7 +1,8 @@
 """docs/performance.md from what the benchmarks wrote: `make performance`.
 
-Every build/bench/NAME.json that there is takes its place in docs/performance.json; a program that was not run again
-keeps its last result there, with its own date. The document is made of that file alone, and a test holds that it is.
+Every build/bench/NAME.json that there is takes the place of benchmarks/results/NAME.json; a program that was not run
+again keeps its last result there, with its own date. The document is made of that folder alone, and a test holds that
+it is.
 """
 
 from __future__ import annotations
@@ -15,20 +16,19 @@ from typing import Any
 from benchmarks.common.machine import RESULTS, ROOT
 from benchmarks.perf.sections import Results, render
 
-DATA = ROOT / "docs" / "performance.json"
+COMMITTED = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "performance.md"
-NAMES = ("load", "peer", "loadgen", "roofline")
+NAMES = ("load", "baselines", "loadgen")
 
 
-def collect(folder: Path, before: Results) -> dict[str, Any]:
-    """What is new in the folder, in place of what was before."""
-    found = {name: json.loads(path.read_text()) for name in NAMES if (path := folder / f"{name}.json").is_file()}
-    return {name: {**before, **found}[name] for name in NAMES if name in before or name in found}
+def read(folder: Path) -> dict[str, Any]:
+    """The results in a folder, in the order of the document."""
+    return {name: json.loads(path.read_text()) for name in NAMES if (path := folder / f"{name}.json").is_file()}
 
 
-def dumps(results: Results) -> str:
+def dumps(result: Mapping[str, Any]) -> str:
     """As JSON with a case a line, for a file that is small and whose changes can be read."""
-    return _json(results, 4) + "\n"
+    return _json(result, 3) + "\n"
 
 
 def _json(value: Any, levels: int) -> str:
@@ -47,19 +47,19 @@ def main() -> None:
         prog="make performance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.parse_args()
-    before = json.loads(DATA.read_text()) if DATA.is_file() else {}
-    results = collect(RESULTS, before)
+    found = read(RESULTS)
+    for name, result in found.items():
+        (COMMITTED / f"{name}.json").write_text(dumps(result))
+    # From the files, so that the document is what the committed figures give.
+    results: Results = read(COMMITTED)
     if not results:
         raise SystemExit(
             f"nothing to write: no {', '.join(NAMES)}.json in {RESULTS.relative_to(ROOT)} (make bench-all)"
         )
-    DATA.write_text(dumps(results))
-    # From the file, so that the document is what the committed figures give.
-    DOCUMENT.write_text(render(json.loads(DATA.read_text())))
+    DOCUMENT.write_text(render(results))
     for name, result in results.items():
-        kept = "" if (RESULTS / f"{name}.json").is_file() else ", kept from before"
-        print(f"  {name:9} {result['made']['date']}{kept}")
-    print(f"written to {DATA.relative_to(ROOT)} and {DOCUMENT.relative_to(ROOT)}")
+        print(f"  {name:9} {result['made']['date']}{'' if name in found else ', kept from before'}")
+    print(f"written to {DOCUMENT.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

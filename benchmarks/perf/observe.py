@@ -100,12 +100,12 @@ class Counted:
         return {name: round(1e3 * s, 3) for name, s in {"client and transport": outside_s, **stages_s}.items()}
 
     def mean_batch(self) -> float:
-        """Images in a start of the card."""
-        starts = self.sum("resnet50_batch_size_count")
-        return self.sum("resnet50_batch_size_sum") / starts if starts else 0.0
+        """Images in a run of the card."""
+        runs = self.sum("resnet50_batch_size_count")
+        return self.sum("resnet50_batch_size_sum") / runs if runs else 0.0
 
     def batches(self) -> dict[str, int]:
-        """Starts by size: the key is the largest size of a bucket, as 8 for 5 to 8."""
+        """Runs by size: the key is the largest size of a bucket, as 8 for 5 to 8."""
         rows = [(le, v) for (name, _, le), v in self._values.items() if name == "resnet50_batch_size_bucket"]
         sizes, before = {}, 0.0
         for limit, total in sorted(rows, key=lambda row: float(row[0].replace("+Inf", "inf"))):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from resnet50_triton.published import ROWS
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -25,10 +27,10 @@ AMD = "https://xilinx.github.io/inference-server/"
 SOURCES = f"[Xilinx/ResNet50-PYNQ]({XILINX}) and [AMD Inference Server]({AMD}) (its chart of ResNet50 with Vitis AI)"
 
 FIGURES = (
-    Figure("ResNet50-PYNQ, kernel, batch 1", 527, 1.9, None, _KERNEL),
-    Figure("ResNet50-PYNQ, kernel, batch 10", 1895, 5.3, None, _KERNEL),
-    Figure("ResNet50-PYNQ, kernel, batch 100", 2605, 38.4, None, _KERNEL),
-    Figure("ResNet50-PYNQ, kernel, batch 1000", 2703, 369.9, None, _KERNEL),
+    *(
+        Figure(f"ResNet50-PYNQ, kernel, batch {row.batch_size}", row.images_per_s, 1e3 * row.latency_s, None, _KERNEL)
+        for row in ROWS
+    ),
     Figure("ResNet50-PYNQ, application set for latency", 500, 2, None, _EXPECTED),
     Figure("ResNet50-PYNQ, application set for throughput", 2000, 50, None, _EXPECTED),
     Figure("AMD Inference Server, gRPC, one image alone", 113.9, 8.78, 10.43, _AMD),

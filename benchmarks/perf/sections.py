@@ -7,19 +7,18 @@ from typing import Any
 
 from benchmarks.perf import published
 from benchmarks.perf.cases import FULL, GRPC, HTTP, JPEG, PIXELS, PRESETS, SHARED, SOFTWARE, TIMING
-from benchmarks.perf.checks import MET, NOT_MEASURED, NOT_MET, find, judge, median
-from benchmarks.perf.page import spread
+from benchmarks.perf.checks import MET, NOT_MEASURED, NOT_MET, find, judge, median, spread
 
 QUIET = 0.25  # of the cores in use before the measurement: no more
-LEAST_TURNS = 3
+LEAST_ROUNDS = 3
 
 Results = Mapping[str, Any]  # by name of the program's JSON
 
 HEAD = """\
 # Performance
 
-*Made by `make performance` from [performance.json](performance.json): do not edit it. `make bench-all` measures
-everything again and makes it anew.*
+*Made by `make performance` from `benchmarks/results/*.json`: do not edit it. `make bench-all` measures everything
+again and makes it anew.*
 
 Nothing here was measured on a real card. Two stand-ins were:
 
@@ -30,7 +29,7 @@ Nothing here was measured on a real card. Two stand-ins were:
   client.
 
 ```console
-make bench                # perf_analyzer on the whole server: build/bench/load.json, and load.html with plots
+make bench                # perf_analyzer on the whole server: build/bench/load.json, and load.md
 make bench-compare        # what moved beyond noise since the figures below: OLD=a.json NEW=b.json compares others
 ```
 """
@@ -40,8 +39,9 @@ def render(results: Results) -> str:
     """The document."""
     parts = [HEAD, *_made(results), *_checks(results), *_beside_published(results)]
     if "load" in results:
-        parts += [*_presets(results["load"]), *_stages(results["load"]), *_figures(results["load"])]
-    for name, section in (("loadgen", _loadgen), ("peer", _peer), ("roofline", _roofline)):
+        parts += [*_presets(results["load"]), *_stages(results["load"]), *_ceilings(results["load"])]
+        parts += _figures(results["load"])
+    for name, section in (("loadgen", _loadgen), ("baselines", _baselines)):
         if name in results:
             parts += section(results[name])
     return "\n".join(parts)
@@ -81,18 +81,18 @@ def _warnings(results: Results) -> list[str]:
         command, machine = result["made"]["command"], result["made"]["machine"]
         if machine["load_average_before"] > QUIET * machine["cores"]:
             said.append(f"`{command}` was run while others used the machine: expect better on a quiet one.")
-        if not result.get("complete", True) or result.get("turns", LEAST_TURNS) < LEAST_TURNS:
-            said.append(f"`{command}` has few turns, or was ended early.")
+        if not result.get("complete", True) or result.get("rounds", LEAST_ROUNDS) < LEAST_ROUNDS:
+            said.append(f"`{command}` has few rounds, or was ended early.")
     return [line for text in said for line in (f"**{text}**", "")]
 
 
 def _checks(results: Results) -> list[str]:
     checks = judge(results["load"]) if "load" in results else []
     rows = [(c["what"], c["asked"], c["figure"], _bold(c["verdict"])) for c in checks]
-    peer = results.get("peer", {"points": []})["points"]
-    for point in peer:
+    points = results.get("baselines", {"points": []})["points"]
+    for point in points:
         p99 = "at most" if point["p99_at_most"] else "above"
-        ratio = f"{point['ratio']:.2f} times the images/s of the best peer, p99 {p99} theirs"
+        ratio = f"{point['ratio']:.2f} times the images/s of the best baseline, p99 {p99} theirs"
         rows.append(
             (
                 f"software card against a CPU server: {_load(point)}",
@@ -101,7 +101,7 @@ def _checks(results: Results) -> list[str]:
                 _bold(MET if point["is_ahead"] else NOT_MET),
             )
         )
-    if not peer:
+    if not points:
         rows.append(("software card against a CPU server", "more images/s at no longer p99", "-", NOT_MEASURED))
     return ["## What was promised", "", *_table(("", "asked", "figure", "verdict"), rows), ""]
 
@@ -111,7 +111,7 @@ def _bold(verdict: str) -> str:
 
 
 def _beside_published(results: Results) -> list[str]:
-    rows = [(f.what, str(f.images_per_s), str(f.p50_ms), str(f.p99_ms or "-"), f.label) for f in published.FIGURES]
+    rows = [(f.what, str(f.images_per_s), f"{f.p50_ms:g}", str(f.p99_ms or "-"), f.label) for f in published.FIGURES]
     for setup, label in (
         (TIMING, "measured here, the timing card: the whole server, the card's time as published"),
         (SOFTWARE, "measured here, the software card: the whole server, the network on the CPU"),
@@ -157,7 +157,7 @@ def _presets(load: Mapping[str, Any]) -> list[str]:
         "The timing card, PIXELS over shared memory, one image a request. What each preset sets is in",
         "[serving](serving.md#presets).",
         "",
-        *_table(("preset", "at once", *_SPREADS, "images in a start"), rows),
+        *_table(("preset", "in flight", *_SPREADS, "images in a run"), rows),
         "",
         "The servers that were measured, as they say it themselves:",
         "",
@@ -182,7 +182,29 @@ def _stages(load: Mapping[str, Any]) -> list[str]:
         "client's and the transport's; where client, server and network share a few cores, waiting for one is in every",
         "column.",
         "",
-        *_table(("card", "input", "at once", *names), rows),
+        *_table(("card", "input", "in flight", *names), rows),
+        "",
+    ]
+
+
+def _ceilings(load: Mapping[str, Any]) -> list[str]:
+    if not load.get("ceilings"):
+        return []
+    rows = []
+    for way in load["ceilings"]:
+        stages = [(s["name"], s["images_per_s"], s["cpu_ms"]) for s in way["stages"]]
+        for name, rate, cpu_ms in [*stages, ("the cores, for all of it", way["of_cores"], sum(s[2] for s in stages))]:
+            which = f"**{name}: the bottleneck**" if name == way["bottleneck"] else name
+            rows.append((way["server"], way["input"], which, _number(rate), _number(cpu_ms)))
+        reached = f"{_number(way['reached'])}, {way['reached'] / way['ceiling']:.0%} of {_number(way['ceiling'])}"
+        rows.append((way["server"], way["input"], "**reached, at the best load**", reached, ""))
+    return [
+        "## What holds it up",
+        "",
+        "What each stage does by itself, on all cores, and the processor time that an image costs there; the server,",
+        "its client and a software card share the cores. Transport and queue are a server whose card answers at once.",
+        "",
+        *_table(("card", "input", "stage, alone", "images/s", "CPU, ms an image"), rows),
         "",
     ]
 
@@ -198,7 +220,7 @@ def _figures(load: Mapping[str, Any]) -> list[str]:
     parts = [
         "## All loads",
         "",
-        f"Medians of {load['turns']} turns of {load['seconds']} s by perf_analyzer, in brackets the lowest and the "
+        f"Medians of {load['rounds']} rounds of {load['seconds']} s by perf_analyzer, in brackets the lowest and the "
         f"highest. JPEG: {load['jpegs']}.",
         "",
     ]
@@ -207,7 +229,7 @@ def _figures(load: Mapping[str, Any]) -> list[str]:
             (r["input"], r["transport"], r["batch"], r["concurrency"], *_spreads(r), r["mean_batch"])
             for r in find(load, server=setup.name)
         ]
-        head = ("input", "transport", "images a request", "at once", *_SPREADS, "images in a start")
+        head = ("input", "transport", "images a request", "in flight", *_SPREADS, "images in a run")
         parts += [f"### The {setup.name} card", "", *_table(head, rows), ""]
     return parts
 
@@ -242,11 +264,11 @@ def _loadgen(result: Mapping[str, Any]) -> list[str]:
     return ["## MLPerf's LoadGen, unofficial", "", result["note"], "", *_table(head, rows), ""]
 
 
-def _peer(result: Mapping[str, Any]) -> list[str]:
+def _baselines(result: Mapping[str, Any]) -> list[str]:
     rows = []
     for point in result["points"]:
         for name, figures in point["contenders"].items():
-            verdict = f"{point['ratio']:.2f} times the best peer" if name == "resnet50" else ""
+            verdict = f"{point['ratio']:.2f} times the best baseline" if name == "resnet50" else ""
             rows.append(
                 (
                     _load(point),
@@ -269,23 +291,6 @@ def _peer(result: Mapping[str, Any]) -> list[str]:
 
 def _load(point: Mapping[str, Any]) -> str:
     return f"{point['concurrency']} x {point['batch']} over {SHARED if point['shared'] else GRPC}"
-
-
-def _roofline(result: Mapping[str, Any]) -> list[str]:
-    parts = [
-        "## What holds it up",
-        "",
-        "What each stage does by itself, on all cores, what was reached on the whole server in the same run, and what",
-        "to do.",
-        "",
-    ]
-    for chain in result["chains"]:
-        rows = [(s["name"], _number(s["images_per_s"]), _number(s["cpu_ms"])) for s in chain["stages"]]
-        rows.append((f"**all on {chain['cores']} cores**", _number(chain["cores_roof"]), ""))
-        rows.append(("**reached**", _number(chain["achieved"]), ""))
-        parts += [f"### {chain['name']}", "", *_table(("stage, alone", "images/s", "CPU, ms an image"), rows), ""]
-        parts += [*(f"- {sentence}" for sentence in chain["advice"]), ""]
-    return parts
 
 
 def _ms(seconds: float) -> str:

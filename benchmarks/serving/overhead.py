@@ -1,6 +1,7 @@
 """What Triton costs: images a second and latency through the server against kernel.py in a loop: `make bench-serving`.
 
-All are measured in turns, so that whatever else the machine does hits all alike; the ratios are medians of the turns.
+All are measured in interleaved rounds, so that whatever else the machine does hits all alike; the ratios are medians
+of the rounds.
 The latency is perf_analyzer's median, and beside it that of NVIDIA's Python client, which adds its own.
 
 On the software card the server, the client and the network share the CPU. The timing card leaves it free, as an
@@ -29,14 +30,14 @@ from resnet50_triton.weights import load_fc_weights
 from benchmarks.common.machine import SAMPLE, made, write_result
 from benchmarks.common.perf_analyzer import analyze
 from benchmarks.common.repository import with_kernel_alone
-from benchmarks.common.rounds import in_turns
+from benchmarks.common.rounds import interleave
 from benchmarks.serving.load import Load, load
 
 CASES = ((32, True), (32, False), (100, True), (100, False))  # images a request, shared memory
 IN_FLIGHT = 3  # requests
 TARGET_RATIO = 0.95
 TARGET_ADDED_S = 1e-3
-CLIENT_CALLS = 60  # of the Python client, and of the kernel, in a turn of latency
+CLIENT_CALLS = 60  # of the Python client, and of the kernel, in a round of latency
 
 
 def serve(stack: ExitStack, sample: Path, card: str, simple: bool) -> Server:
@@ -67,7 +68,7 @@ def kernel_time(kernel: Kernel, pixels: Any) -> float:
     return time.perf_counter() - begin_s
 
 
-def bench(card: str, sample: Path, turns: int, seconds: float, cases: Sequence[tuple[int, bool]]) -> dict[str, Any]:
+def bench(card: str, sample: Path, rounds: int, seconds: float, cases: Sequence[tuple[int, bool]]) -> dict[str, Any]:
     """All figures of one card; `cases` of throughput."""
     pixels = np.random.default_rng(0).integers(0, 256, (100, 224, 224, 3), np.uint8)
     rows = []
@@ -85,7 +86,7 @@ def bench(card: str, sample: Path, turns: int, seconds: float, cases: Sequence[t
         for images, shared in cases:
             measures = {n: (lambda x=x: x.many(seconds, IN_FLIGHT)) for n, x in loads(images, shared).items()}
             measures["kernel"] = lambda images=images: kernel_rate(kernel, pixels[:images], seconds)
-            values = in_turns(measures, turns)
+            values = interleave(measures, rounds)
             row = {"batch": images, "transport": "shared memory" if shared else "gRPC"}
             for name, rates in values.items():
                 ratios = [rate / base for rate, base in zip(rates, values["kernel"], strict=True)]
@@ -93,7 +94,7 @@ def bench(card: str, sample: Path, turns: int, seconds: float, cases: Sequence[t
             rows.append(row)
             print(f"  {images:3} images, {row['transport']:13}", *(_rate(n, row[n]) for n in measures), flush=True)
         clients = {name: x.one for name, x in loads(1, False).items()}
-        latency = latencies(servers, clients, lambda: kernel_time(kernel, pixels[:1]), turns, seconds)
+        latency = latencies(servers, clients, lambda: kernel_time(kernel, pixels[:1]), rounds, seconds)
     return {"card": card, "throughput": rows, "latency": latency}
 
 
@@ -101,7 +102,7 @@ def latencies(
     servers: dict[str, Server],
     clients: dict[str, Callable[[], float]],
     kernel_time: Callable[[], float],
-    turns: int,
+    rounds: int,
     seconds: float,
 ) -> dict[str, dict[str, float]]:
     """One image at a time: the median of each way to ask, and what it adds to kernel.py, in seconds."""
@@ -114,7 +115,7 @@ def latencies(
             )
         measures[f"{name}, tritonclient, gRPC"] = lambda call=clients[name]: _median_of(call)
     measures["kernel"] = lambda: _median_of(kernel_time)
-    times = in_turns(measures, turns)
+    times = interleave(measures, rounds)
     latency = {}
     for name, values_s in times.items():
         added_s = statistics.median(a - b for a, b in zip(values_s, times["kernel"], strict=True))
@@ -137,14 +138,14 @@ def main() -> int:
     parser.add_argument("--sample", type=Path, default=SAMPLE)
     parser.add_argument("--cards", default="software:0,timing:0")
     parser.add_argument("--latency-only", action="store_true", help="one image at a time alone; writes no result")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of load a turn")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of load a round")
     options = parser.parse_args()
     cases = () if options.latency_only else CASES
     result: dict[str, Any] = {"made": made("make bench-serving"), "cards": []}
     for card in options.cards.split(","):
         print(f"{card}: images a second, and the ratio to kernel.py in a loop")
-        result["cards"].append(bench(card, options.sample, options.turns, options.seconds, cases))
+        result["cards"].append(bench(card, options.sample, options.rounds, options.seconds, cases))
     if not options.latency_only:
         write_result("serving", result)
         worst = min(row["pipelined"]["ratio"] for card in result["cards"] for row in card["throughput"])

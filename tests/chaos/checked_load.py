@@ -29,7 +29,7 @@ class Outcome:
     message: str = ""
 
 
-class Prober:
+class CheckedLoad:
     """Clients that each have one request in flight, of varied size.
 
     Args:
@@ -47,7 +47,7 @@ class Prober:
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._work, args=(n,), daemon=True) for n in range(clients)]
 
-    def __enter__(self) -> Prober:
+    def __enter__(self) -> CheckedLoad:
         for thread in self._threads:
             thread.start()
         return self
@@ -60,11 +60,11 @@ class Prober:
             thread.join(2 * LOST_S)
 
     def _work(self, number: int) -> None:
-        turn = number
+        sent = number
         with grpc.InferenceServerClient(self._url) as client:
             while not self._ended.is_set():
-                outcome = self._ask(client, _SIZES[turn % len(_SIZES)])
-                turn += 1
+                outcome = self._ask(client, _SIZES[sent % len(_SIZES)])
+                sent += 1
                 with self._lock:
                     self.outcomes.append(outcome)
                 if outcome.what != RIGHT:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from chaos.checked_load import RIGHT, WRONG, Prober
+from chaos.checked_load import RIGHT, WRONG, CheckedLoad
 from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.runtime.kernel import Kernel
 from resnet50_triton.server.deploy import Deployment
@@ -87,7 +87,7 @@ def run(case: Case, sample: Path, pixels: Any, expected: Any, load_s: float) -> 
                 server = stack.enter_context(Server(repository))
                 server.wait_ready()
                 pid, url = server.process.pid, server.grpc_url
-            with Prober(url, pixels, expected) as prober:
+            with CheckedLoad(url, pixels, expected) as load:
                 time.sleep(1.0)
                 injected_s = time.monotonic()
                 if case.kill:
@@ -95,7 +95,7 @@ def run(case: Case, sample: Path, pixels: Any, expected: Any, load_s: float) -> 
                 else:
                     inject(faults, *case.faults)
                 time.sleep(load_s if not case.guarded else 3 * load_s)
-            return _account(case, prober, injected_s)
+            return _account(case, load, injected_s)
 
 
 @contextmanager
@@ -118,21 +118,21 @@ def _stub(pid: int) -> psutil.Process:
     raise LookupError("the model's stub process was not found")
 
 
-def _account(case: Case, prober: Prober, injected_s: float) -> dict[str, Any]:
-    outcomes = [o for o in prober.outcomes if o.answered_s >= injected_s]
+def _account(case: Case, load: CheckedLoad, injected_s: float) -> dict[str, Any]:
+    outcomes = [o for o in load.outcomes if o.answered_s >= injected_s]
     failures = [o for o in outcomes if o.what not in (RIGHT, WRONG)]
     bad = [o for o in outcomes if o.what != RIGHT]
     last_s = max((o.answered_s for o in bad), default=injected_s)
     back = [o.answered_s for o in outcomes if o.what == RIGHT and o.sent_s >= last_s]
-    count = prober.count()
+    count = load.count()
     codes = {what: n for what, n in count.items() if what not in (RIGHT, WRONG)}
     return {
         "case": case.title,
-        "sent": prober.sent,
+        "sent": load.sent,
         "right": count[RIGHT],
         "wrong": count[WRONG],
         "codes": codes,
-        "lost": prober.sent - len(prober.outcomes) + codes.pop("lost", 0),
+        "lost": load.sent - len(load.outcomes) + codes.pop("lost", 0),
         "longest_s": max(o.answered_s - o.sent_s for o in outcomes) if outcomes else None,
         "recovery_s": (min(back) - injected_s) if bad and back else None,
         "recovered": bool(back),

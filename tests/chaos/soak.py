@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 import tritonclient.grpc as grpc
-from chaos.checked_load import RIGHT, WRONG, Prober
+from chaos.checked_load import RIGHT, WRONG, CheckedLoad
 from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.runtime.kernel import Kernel
 from resnet50_triton.server.deploy import Deployment
@@ -72,12 +72,12 @@ def main() -> int:
         ).make_repository(Path(scratch) / "models")
         with Server(repository, options=["--model-control-mode=explicit", "--load-model=resnet50"]) as server:
             server.wait_ready()
-            with Prober(server.grpc_url, pixels, expected) as prober:
-                samples, reloads = _run(server, repository, prober, faults, options.seconds, options.reload_s)
-            count = prober.count()
+            with CheckedLoad(server.grpc_url, pixels, expected) as load:
+                samples, reloads = _run(server, repository, load, faults, options.seconds, options.reload_s)
+            count = load.count()
             result = {
                 "seconds": options.seconds,
-                "sent": prober.sent,
+                "sent": load.sent,
                 "outcomes": dict(count),
                 "reloads": reloads,
                 "growth": _growth(samples),
@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def _run(
-    server: Server, repository: Path, prober: Prober, faults: Path, seconds: float, reload_s: float
+    server: Server, repository: Path, load: CheckedLoad, faults: Path, seconds: float, reload_s: float
 ) -> tuple[list[dict[str, float]], int]:
     samples: list[dict[str, float]] = []
     reloads = 0
@@ -103,7 +103,7 @@ def _run(
     next_reload_s = time.monotonic() + reload_s
     order = random.Random(1)
     _recover_once(faults)
-    for turn in itertools.count():
+    for step in itertools.count():
         if time.monotonic() >= end_s:
             return samples, reloads
         inject(faults, *order.choice(FAULTS))
@@ -118,8 +118,8 @@ def _run(
             next_reload_s = time.monotonic() + reload_s
             _recover_once(faults)
         samples.append(_look(server))
-        if turn % 10 == 0:
-            print(f"{end_s - time.monotonic():6.0f} s left: {dict(prober.count())} {samples[-1]}", flush=True)
+        if step % 10 == 0:
+            print(f"{end_s - time.monotonic():6.0f} s left: {dict(load.count())} {samples[-1]}", flush=True)
     raise AssertionError
 
 

@@ -1,4 +1,4 @@
-"""make bench without a server: its cases, what it makes of metrics, checks, comparison, page and document."""
+"""make bench without a server: its cases, what it makes of metrics, checks, ceilings, comparison and document."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 
 from benchmarks.perf import document
 from benchmarks.perf.cases import GRPC, HTTP, JPEG, PIXELS, SETUPS, SHARED, TIMING, all_cases
-from benchmarks.perf.checks import judge
+from benchmarks.perf.ceilings import CARD, COPY, DECODE, TRANSPORT, Stage, Way, ways
+from benchmarks.perf.checks import judge, spread
 from benchmarks.perf.compare import compare
 from benchmarks.perf.observe import Counted
-from benchmarks.perf.page import render, spread
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,12 +37,12 @@ def result(*rows: dict[str, Any]) -> dict[str, Any]:
     }
     found: dict[str, Any] = {
         "made": made,
-        "turns": 3,
+        "rounds": 3,
         "seconds": 1.2,
         "complete": True,
-        "cards": {"timing": {"start_s": 1.6e-3, "image_s": 0.368e-3}},
+        "cards": {"timing": {"run_s": 1.6e-3, "image_s": 0.368e-3}},
         "jpegs": "96 pictures",
-        "setups": {"timing": "at most 128 images in a start of the card"},
+        "setups": {"timing": "at most 128 images in a run of the card"},
         "rows": list(rows),
     }
     return {**found, "checks": judge(found)}
@@ -128,7 +128,7 @@ def test_what_moved_by_more_than_its_spread_is_told() -> None:
     assert {verdict for (name, _), verdict in found.items() if name != case} == {"same"}
 
 
-def test_turns_that_agree_by_chance_do_not_make_noise_small() -> None:
+def test_rounds_that_agree_by_chance_do_not_make_noise_small() -> None:
     quiet = {"images_per_s": [400.0, 400.0, 400.0]}
     moved = {"images_per_s": [404.0, 404.0, 404.0]}
     others = [row(HTTP, concurrency=n) for n in range(1, 5)]
@@ -145,7 +145,7 @@ def run_compare(*words: object) -> subprocess.CompletedProcess[str]:
 def test_compare_says_by_its_exit_code_whether_something_got_worse(tmp_path: Path) -> None:
     old, slower = result(row()), result(row(images_per_s=[300.0, 304.0, 296.0]))
     slower["made"]["versions"] = {"python": "3.10.1"}
-    (tmp_path / "old.json").write_text(json.dumps({"load": old, "loadgen": {}}))
+    (tmp_path / "old.json").write_text(json.dumps(old))
     (tmp_path / "slower.json").write_text(json.dumps(slower))
     (tmp_path / "other.json").write_text("[]")
     (tmp_path / "once.json").write_text(json.dumps(result(row(p50_ms=[2.5], p99_ms=[3.0], images_per_s=[400.0]))))
@@ -162,16 +162,6 @@ def test_compare_says_by_its_exit_code_whether_something_got_worse(tmp_path: Pat
     assert "no case in common that both measured at least twice" in once.stderr
 
 
-def test_the_page_shows_everything_and_needs_nothing_else() -> None:
-    page = render(result(row(), row(SHARED, 100, 4), row(SHARED), row(HTTP, concurrency=16)))
-    assert page.count("<svg") == 4
-    assert "a &lt;fast&gt; one" in page
-    assert "src=" not in page
-    assert "not measured" in page
-    assert "Ended early" not in page
-    assert "Ended early" in render({**result(row()), "complete": False})
-
-
 def test_spread_shows_median_and_range() -> None:
     assert spread([2.5, 2.4, 2.61]) == "2.50 (2.40-2.61)"
     assert spread([400.0, 404.0, 396.0]) == "400 (396-404)"
@@ -179,16 +169,11 @@ def test_spread_shows_median_and_range() -> None:
 
 
 def test_the_committed_document_is_made_of_the_committed_figures() -> None:
-    figures = json.loads(document.DATA.read_text())
+    figures = document.read(document.COMMITTED)
+    assert list(figures) == list(document.NAMES)
     assert document.DOCUMENT.read_text() == document.render(figures), "run 'make performance'"
-    assert document.DATA.read_text() == document.dumps(figures)
-
-
-def test_a_program_that_was_not_run_again_keeps_its_last_result(tmp_path: Path) -> None:
-    old, new = result(row()), result(row(), row(HTTP))
-    (tmp_path / "load.json").write_text(json.dumps(new))
-    loadgen = {"made": old["made"], "note": "unofficial", "results": []}
-    assert document.collect(tmp_path, {"load": old, "loadgen": loadgen}) == {"load": new, "loadgen": loadgen}
+    for name, result in figures.items():
+        assert (document.COMMITTED / f"{name}.json").read_text() == document.dumps(result)
 
 
 def test_the_document_says_what_is_missing() -> None:
@@ -199,3 +184,42 @@ def test_the_document_says_what_is_missing() -> None:
     lost = deepcopy(result(row()))
     lost["rows"] = []
     assert "**" not in document.render({"load": {**lost, "checks": []}}).split("## What was promised")[1].split("##")[0]
+
+
+def way(*stages: Stage, reached: float = 100.0) -> Way:
+    return Way("software", JPEG, 2, stages, reached)
+
+
+def test_the_slowest_stage_is_the_bottleneck_where_the_cores_could_do_more() -> None:
+    found = way(Stage(DECODE, 900, 1.0), Stage(TRANSPORT, 3000, 0.2), Stage(COPY, 20000, 0.02), Stage(CARD, 400, 0.0))
+    assert found.of_cores == pytest.approx(2000 / 1.22)
+    assert (found.bottleneck, found.ceiling) == (CARD, 400)
+
+
+def test_where_the_cores_end_first_the_stage_that_takes_most_of_them_is_the_bottleneck() -> None:
+    found = way(Stage(DECODE, 1800, 1.1), Stage(TRANSPORT, 3000, 0.3), Stage(CARD, 250, 8.0))
+    assert found.bottleneck == CARD
+    assert found.ceiling == found.of_cores == pytest.approx(2000 / 9.4)
+    cheap = way(Stage(DECODE, 1800, 1.1), Stage(TRANSPORT, 3000, 0.3), Stage(CARD, 2600, 0.0))
+    assert (cheap.bottleneck, cheap.ceiling) == (DECODE, cheap.of_cores)
+
+
+def test_ways_take_what_was_reached_from_the_rows() -> None:
+    measured = {
+        DECODE: Stage(DECODE, 1800, 1.0),
+        f"{TRANSPORT}, {PIXELS}": Stage(TRANSPORT, 9000, 0.1),
+        f"{TRANSPORT}, {JPEG}": Stage(TRANSPORT, 1400, 1.4),
+        COPY: Stage(COPY, 20000, 0.05),
+        f"{CARD}, timing": Stage(CARD, 2600, 0.01),
+        f"{CARD}, software": Stage(CARD, 250, 8.0),
+    }
+    jpegs = {**row(concurrency=64, images_per_s=[1100.0, 1000.0, 1200.0]), "input": JPEG}
+    pixels, encoded = ways(measured, [row(), row(SHARED, 100, 4, images_per_s=[2500.0]), jpegs])
+    assert (pixels.input, pixels.reached, pixels.bottleneck, pixels.ceiling) == (PIXELS, 2500, CARD, 2600)
+    assert [stage.name for stage in encoded.stages] == [DECODE, TRANSPORT, COPY, CARD]
+    assert encoded.stages[1].cpu_ms == pytest.approx(0.4)  # without the decoding that was in it
+    assert encoded.stages[3].cpu_ms == 0  # an Alveo's is not the host's
+    assert (encoded.reached, encoded.bottleneck) == (1100, DECODE)
+    text = document.render({"load": {**result(row()), "ceilings": [pixels.as_json(), encoded.as_json()]}})
+    assert "| timing | JPEG | **decode: the bottleneck** | 1800 | 1.00 |" in text
+    assert "| timing | PIXELS | **reached, at the best load** | 2500, 96% of 2600 |  |" in text

@@ -1,10 +1,10 @@
-"""This project against the stock way to serve a ResNet-50 on a CPU, in one run on this machine: `make bench-peer`.
+"""This project against the stock way to serve a ResNet-50 on a CPU, in one run on this machine: `make bench-baselines`.
 
-Ours: `resnet50` on the software card, as `resnet50-pynq serve` serves it. The peers: Triton's Python backend with
-OpenVINO or onnxruntime in model.py (benchmarks/peers/model), INT8, pixels as uint8 NHWC into the graph, dynamic
+Ours: `resnet50` on the software card, as `resnet50-pynq serve` serves it. The baselines: Triton's Python backend with
+OpenVINO or onnxruntime in model.py (benchmarks/baselines/model), INT8, pixels as uint8 NHWC into the graph, dynamic
 batching, tuned at every load: one instance with all cores, or one a core with a thread each, and several largest
 batches; the fastest of each engine is compared. The load is perf_analyzer with the tensor PIXELS, the same for all;
-they take turns, and figures are medians of the turns.
+in interleaved rounds, and figures are medians of the rounds.
 
 It is not the same network: ours has the card's binary weights and 2-bit activations (W1A2), theirs the same topology
 in INT8 with random weights. It is what an operator without the card would run instead, and says nothing of accuracy.
@@ -29,20 +29,20 @@ from benchmarks.common.machine import CORES, SAMPLE, Neighbours, made, write_res
 from benchmarks.common.perf_analyzer import Point, analyze
 from benchmarks.common.program import run
 from benchmarks.common.repository import with_kernel_alone
-from benchmarks.common.rounds import in_turns
+from benchmarks.common.rounds import interleave
 from benchmarks.engine.contenders import MODELS, VENV, prepare
 
 HERE = Path(__file__).resolve().parent
 OURS = "resnet50"
 NOTE = (
-    "Not the same network: W1A2 (ours) against INT8 of the same topology with random weights (the peers), "
+    "Not the same network: W1A2 (ours) against INT8 of the same topology with random weights (the baselines), "
     "which is what one would serve on this CPU otherwise."
 )
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to serve a peer."""
+    """One way to serve a baseline."""
 
     engine: str
     instances: int
@@ -55,7 +55,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Load:
-    """What perf_analyzer keeps under way."""
+    """What perf_analyzer keeps in flight."""
 
     batch: int
     concurrency: int
@@ -77,7 +77,7 @@ def candidates(load: Load, engine: str) -> list[Variant]:
     return [v for v in fit if v.max_batch == smallest or load.batch * load.concurrency > smallest]
 
 
-def peer_repository(directory: Path) -> Path:
+def baseline_repository(directory: Path) -> Path:
     """A model repository with every variant."""
     for v in VARIANTS:
         folder = directory / v.name
@@ -96,49 +96,49 @@ def peer_repository(directory: Path) -> Path:
     return directory
 
 
-def median_point(turns: list[Point]) -> Point:
+def median_point(rounds: list[Point]) -> Point:
     """The median of each figure by itself."""
-    columns = zip(*(asdict(turn).values() for turn in turns), strict=True)
+    columns = zip(*(asdict(point).values() for point in rounds), strict=True)
     return Point(*(statistics.median(column) for column in columns))
 
 
-def compare(load: Load, turns: dict[str, list[Point]]) -> dict[str, Any]:
+def compare(load: Load, rounds: dict[str, list[Point]]) -> dict[str, Any]:
     """One line of the table.
 
     Args:
         load: what all were under.
-        turns: by contender, as many of each, side by side; ours is named OURS.
+        rounds: by contender, as many of each, side by side; ours is named OURS.
     """
-    medians = {name: median_point(points) for name, points in turns.items()}
-    ours, peers = medians[OURS], [name for name in turns if name != OURS]
-    best = max(peers, key=lambda name: medians[name].images_per_s)
-    pairs = zip(turns[OURS], turns[best], strict=True)
+    medians = {name: median_point(points) for name, points in rounds.items()}
+    ours, baselines = medians[OURS], [name for name in rounds if name != OURS]
+    best = max(baselines, key=lambda name: medians[name].images_per_s)
+    pairs = zip(rounds[OURS], rounds[best], strict=True)
     return {
         **asdict(load),
         "contenders": {
-            name: {**asdict(medians[name]), "turns": [asdict(turn) for turn in points]}
-            for name, points in turns.items()
+            name: {**asdict(medians[name]), "rounds": [asdict(point) for point in points]}
+            for name, points in rounds.items()
         },
-        "best_peer": best,
+        "best_baseline": best,
         "ratio": statistics.median(a.images_per_s / b.images_per_s for a, b in pairs),
-        # Of every peer's, not only of the one with the most images a second.
-        "p99_at_most": ours.p99_s <= min(medians[name].p99_s for name in peers),
+        # Of every baseline's, not only of the one with the most images a second.
+        "p99_at_most": ours.p99_s <= min(medians[name].p99_s for name in baselines),
     }
 
 
 def is_ahead(line: dict[str, Any]) -> bool:
-    """More images a second than every peer, at no longer p99 than any."""
+    """More images a second than every baseline, at no longer p99 than any."""
     return bool(line["ratio"] > 1 and line["p99_at_most"])
 
 
 def show(lines: list[dict[str, Any]]) -> None:
-    print(f"\n{'load':30} {'contender':22} {'images/s':>9} {'p50 ms':>8} {'p99 ms':>8}  ratio of ours to the best peer")
+    print(f"\n{'load':30} {'contender':22} {'images/s':>9} {'p50 ms':>8} {'p99 ms':>8}  ours by the best baseline")
     for line in lines:
         load = str(Load(line["batch"], line["concurrency"], line["shared"]))
         for name, point in line["contenders"].items():
             verdict = ""
             if name == OURS:
-                latency = "p99 at most theirs" if line["p99_at_most"] else "p99 longer than a peer's"
+                latency = "p99 at most theirs" if line["p99_at_most"] else "p99 longer than a baseline's"
                 verdict = f"  {line['ratio']:.2f}, {latency}{'' if is_ahead(line) else ': NOT ahead'}"
             figures = f"{point['images_per_s']:9.1f} {1e3 * point['p50_s']:8.1f} {1e3 * point['p99_s']:8.1f}"
             print(f"{load:30} {name:22} {figures}{verdict}")
@@ -148,21 +148,23 @@ def show(lines: list[dict[str, Any]]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="make bench-peer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="make bench-baselines", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--turns", type=int, default=3, help="of each contender at each load (default: 3)")
-    parser.add_argument("--seconds", type=float, default=3, help="of each turn, and of each try in tuning (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="of all contenders at each load (default: 3)")
+    parser.add_argument(
+        "--seconds", type=float, default=3, help="of each round, and of each try in tuning (default: 3)"
+    )
     args = parser.parse_args(arguments)
-    result: dict[str, Any] = {"made": made("make bench-peer"), "note": NOTE, "tuning": [], "points": []}
+    result: dict[str, Any] = {"made": made("make bench-baselines"), "note": NOTE, "tuning": [], "points": []}
     prepare()
     neighbours = Neighbours()
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet50-peer-")))
-        print(f"starting two servers, one with {len(VARIANTS)} ways to serve the peers ...", flush=True)
-        peers = stack.enter_context(Server(peer_repository(scratch / "peers")))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet50-baselines-")))
+        print(f"starting two servers, one with {len(VARIANTS)} ways to serve the baselines ...", flush=True)
+        baselines = stack.enter_context(Server(baseline_repository(scratch / "baselines")))
         repository = with_kernel_alone(Deployment.of_sample(SAMPLE).make_repository(scratch / "ours"))
         ours = stack.enter_context(Server(repository))
-        peers.wait_ready(300)
+        baselines.wait_ready(300)
         ours.wait_ready()
 
         def one(server: Server, model: str, load: Load, seconds: float) -> Point:
@@ -173,21 +175,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 OURS: lambda load=load: one(ours, OURS, load, args.seconds)  # type: ignore[misc]
             }
             for engine in ENGINES:
-                tried = {v.name: one(peers, v.name, load, args.seconds) for v in candidates(load, engine)}
+                tried = {v.name: one(baselines, v.name, load, args.seconds) for v in candidates(load, engine)}
                 best = max(tried, key=lambda name: tried[name].images_per_s)
                 result["tuning"].append({**asdict(load), **{n: asdict(point) for n, point in tried.items()}})
                 print(f"  {load}: best of {len(tried)} is {best}", flush=True)
-                measures[best] = lambda load=load, best=best: one(peers, best, load, args.seconds)  # type: ignore[misc]
+                measures[best] = lambda load=load, best=best: one(baselines, best, load, args.seconds)  # type: ignore[misc]
 
-            def tell(turn: int, name: str, point: Point, load: Load = load) -> None:
-                print(f"  {load}, turn {turn}, {name}: {point.images_per_s:.1f} images/s", flush=True)
+            def tell(number: int, name: str, point: Point, load: Load = load) -> None:
+                print(f"  {load}, round {number}, {name}: {point.images_per_s:.1f} images/s", flush=True)
 
-            result["points"].append(compare(load, in_turns(measures, args.turns, tell)))
+            result["points"].append(compare(load, interleave(measures, args.rounds, tell)))
     for line in result["points"]:
         line["is_ahead"] = is_ahead(line)
     show(result["points"])
     neighbours.note(result["made"])
-    write_result("peer", result)
+    write_result("baselines", result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The benchmarks of the whole server run and write their JSON and pictures; of the figures nothing is asked."""
+"""The benchmarks of the whole server run and write their JSON; of the figures nothing is asked."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-import benchmarks.roofline.__main__ as roofline
+from benchmarks.baselines import __main__ as baselines
 from benchmarks.common import machine, perf_analyzer
 from benchmarks.engine.contenders import VENV
-from benchmarks.peers import __main__ as peer
 
 pytestmark = [pytest.mark.long, pytest.mark.server, pytest.mark.usefixtures("sample")]
 needs_perf_analyzer = pytest.mark.skipif(
@@ -23,7 +22,6 @@ needs_perf_analyzer = pytest.mark.skipif(
 def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Where the results go instead of build/bench."""
     monkeypatch.setattr(machine, "RESULTS", tmp_path)
-    monkeypatch.setattr(roofline, "RESULTS", tmp_path)
     return tmp_path
 
 
@@ -61,25 +59,12 @@ def test_loadgen_asks_no_accuracy_of_a_card_that_computes_nothing(capsys: pytest
 
 
 @needs_perf_analyzer
-def test_the_roofline_names_a_bottleneck_for_each_way(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    roofline.main(["--turns", "1", "--seconds", "1"])
-    result = read(results / "roofline.json")
-    assert len(result["chains"]) == 6
-    for chain in result["chains"]:
-        assert chain["achieved"] > 0
-        assert chain["bottleneck"] in [stage["name"] for stage in chain["stages"]]
-        assert chain["advice"]
-    assert "<- the bottleneck" in capsys.readouterr().out
-    assert (results / "roofline.png").stat().st_size > 10_000
-
-
-@needs_perf_analyzer
-@pytest.mark.skipif(not (VENV / "done").exists(), reason="no onnxruntime and OpenVINO (make bench-peer)")
-def test_the_peers_answer_the_same_load(results: Path) -> None:
-    peer.main(["--turns", "1", "--seconds", "1"])
-    result = read(results / "peer.json")
+@pytest.mark.skipif(not (VENV / "done").exists(), reason="no onnxruntime and OpenVINO (make bench-baselines)")
+def test_the_baselines_answer_the_same_load(results: Path) -> None:
+    baselines.main(["--rounds", "1", "--seconds", "1"])
+    result = read(results / "baselines.json")
     assert "Not the same network" in result["note"]
-    assert len(result["points"]) == len(peer.LOADS)
+    assert len(result["points"]) == len(baselines.LOADS)
     for line in result["points"]:
         assert len(line["contenders"]) == 3
         assert all(point["images_per_s"] > 0 for point in line["contenders"].values())

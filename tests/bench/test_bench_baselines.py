@@ -1,20 +1,20 @@
-"""The comparison with a peer: what is tried, and when ours counts as ahead."""
+"""The comparison with baselines: what is tried, and when ours counts as ahead."""
 
 from __future__ import annotations
 
+from benchmarks.baselines.__main__ import LOADS, OURS, VARIANTS, Load, candidates, compare, is_ahead
 from benchmarks.common.perf_analyzer import Point
-from benchmarks.peers.__main__ import LOADS, OURS, VARIANTS, Load, candidates, compare, is_ahead
 
 
 def point(images_per_s: float, p99_ms: float) -> Point:
     return Point(images_per_s, p50_s=0.001, p99_s=p99_ms / 1e3, client_cpu_s=0.1, mean_s=0.001)
 
 
-def line(ours: list[Point], **peers: list[Point]) -> dict:
-    return compare(Load(1, 8), {OURS: ours, **peers})
+def line(ours: list[Point], **baselines: list[Point]) -> dict:
+    return compare(Load(1, 8), {OURS: ours, **baselines})
 
 
-def test_every_load_has_several_ways_to_be_served_by_a_peer() -> None:
+def test_every_load_has_several_ways_to_serve_a_baseline() -> None:
     for load in LOADS:
         for engine in ("openvino", "onnxruntime"):
             tried = candidates(load, engine)
@@ -34,14 +34,14 @@ def test_ahead_is_more_images_at_no_longer_p99() -> None:
     assert not is_ahead(line([point(99, 10)], openvino=[point(100, 80)], onnxruntime=[point(90, 40)]))
 
 
-def test_the_ratio_is_of_turns_side_by_side_and_of_the_faster_peer() -> None:
-    # A neighbour took half of everything in the second turn.
+def test_the_ratio_is_of_rounds_side_by_side_and_of_the_faster_baseline() -> None:
+    # A neighbour took half of everything in the second round.
     found = line(
         [point(200, 10), point(100, 20), point(220, 10)],
         openvino=[point(100, 20), point(50, 40), point(100, 20)],
         onnxruntime=[point(80, 20), point(40, 40), point(80, 20)],
     )
-    assert found["best_peer"] == "openvino"
+    assert found["best_baseline"] == "openvino"
     assert found["ratio"] == 2
     assert found["contenders"][OURS]["images_per_s"] == 200
-    assert len(found["contenders"]["onnxruntime"]["turns"]) == 3
+    assert len(found["contenders"]["onnxruntime"]["rounds"]) == 3
