@@ -16,7 +16,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from resnet50_client.parser import build_parser as client_parser
+from resnet50_client.cli import build_parser as client_parser
 from resnet50_triton.cli import build_parser as backend_parser
 from resnet50_triton.runtime.metrics import FAMILIES
 from resnet50_triton.triton.parameters import PREPROCESS, RESNET50, Parameter

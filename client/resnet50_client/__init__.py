@@ -9,12 +9,12 @@
             print(prediction.source, prediction.error or prediction.top[0].name)
 """
 
+from resnet50_client.api import AsyncClient, ServerInfo
 from resnet50_client.blocking import Client
-from resnet50_client.client import AsyncClient, ServerInfo
 from resnet50_client.endpoint import Access
 from resnet50_client.errors import ClientError, DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
-from resnet50_client.images import Images, Item, find_images
-from resnet50_client.prediction import Candidate, Prediction, Times
+from resnet50_client.images import Image, Images, Item, find_images
+from resnet50_client.prediction import Candidate, Prediction, Provenance, Times
 from resnet50_client.version import __version__
 
 __all__ = [
@@ -24,10 +24,12 @@ __all__ = [
     "Client",
     "ClientError",
     "DatasetError",
+    "Image",
     "Images",
     "Item",
     "ModelMismatch",
     "Prediction",
+    "Provenance",
     "RequestRefused",
     "ServerInfo",
     "ServerUnavailable",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections import Counter
-from dataclasses import dataclass, field
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
-from resnet50_client.ondisk import DiskList
+import numpy as np
+import numpy.typing as npt
+
+from resnet50_client.database import unpack
 from resnet50_client.prediction import Prediction
 
 MISTAKES_KEPT = 48  # for the report
@@ -56,7 +61,7 @@ class Proportion:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredPrediction:
     """A prediction beside its label. `right` and `in_top5` are None where there is nothing to compare."""
 
     prediction: Prediction
@@ -87,92 +92,92 @@ class Judged:
         return "right" if self.right else "wrong"
 
 
-@dataclass
+@dataclass(frozen=True)
 class ClassCount:
     """How often images of one class were scored and right."""
 
     name: str | None
-    scored: int = 0
-    right: int = 0
+    scored: int
+    right: int
 
 
-@dataclass
-class Tally:
-    """Running counts of an accuracy run. Every image ends in exactly one of scored, failed and unlabelled.
+class Column(Sequence[Any]):
+    """What a query finds, read when it is looked at: any number of rows, of which few are in memory."""
 
-    In memory are the counts, for each class and pair of classes too; what is kept of each image is on disk.
-    """
+    def __init__(self, db: sqlite3.Connection, query: str) -> None:
+        """Take a query of one column, whose entries are values, or of several, whose entries are tuples."""
+        self._db = db
+        self._query = query
 
-    scored: int = 0
-    right: int = 0
-    in_top5: int = 0
-    failed: DiskList = field(default_factory=lambda: DiskList(columns=2))  # (file, error)
-    unlabelled: DiskList = field(default_factory=DiskList)  # files
-    by_class: dict[int, ClassCount] = field(default_factory=dict)  # by label
-    confusion: Counter[tuple[int, int]] = field(default_factory=Counter)  # (label, answer) of the wrong ones
-    margins: dict[bool, DiskList] = field(default_factory=lambda: {True: DiskList(), False: DiskList()})
-    latencies_s: DiskList = field(default_factory=DiskList)
-    cards: Counter[str] = field(default_factory=Counter)  # images by the card that says it ran them
-    xclbins: Counter[str] = field(default_factory=Counter)  # images by the UUID of the card's xclbin
-    versions: set[str] = field(default_factory=set)
-    _surest: list[tuple[float, int, Judged]] = field(default_factory=list)  # a heap, least sure first
+    def __len__(self) -> int:
+        return int(self._db.execute(f"SELECT COUNT(*) FROM ({self._query})").fetchone()[0])
 
-    def add(self, judged: Judged) -> None:
-        """Count one image. A failed image counts as failed, labelled or not."""
-        prediction, label = judged.prediction, judged.label
-        if prediction.error is not None:
-            self.failed.append((prediction.source, prediction.error))
-            return
-        self._note_origin(prediction)
-        if label is None:
-            self.unlabelled.append(prediction.source)
-            return
-        right = judged.right is True
-        self.scored += 1
-        self.right += right
-        self.in_top5 += judged.in_top5 is True
-        count = self.by_class.setdefault(label, ClassCount(judged.label_name))
-        count.scored += 1
-        count.right += right
-        if prediction.margin is not None:
-            self.margins[right].append(prediction.margin)
-        if not right:
-            self.confusion[label, prediction.class_ids[0]] += 1
-            heapq.heappush(self._surest, (prediction.margin or 0, -self.scored, judged))
-            if len(self._surest) > MISTAKES_KEPT:
-                heapq.heappop(self._surest)
+    def __iter__(self) -> Iterator[Any]:
+        for row in self._db.execute(self._query):
+            yield unpack(row[0]) if len(row) == 1 else tuple(map(unpack, row))
 
-    def _note_origin(self, prediction: Prediction) -> None:
-        self.latencies_s.append(prediction.latency_s)
-        origin = prediction.provenance or {}
-        if "card" in origin:
-            self.cards[str(origin["card"])] += 1
-        if "xclbin_uuid" in origin:
-            self.xclbins[str(origin["xclbin_uuid"])] += 1
-        if "version" in origin:
-            self.versions.add(str(origin["version"]))
+    def __getitem__(self, index: Any) -> Any:
+        return list(islice(self, *index.indices(len(self)))) if isinstance(index, slice) else list(self)[index]
+
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """All of it as an array."""
+        return np.fromiter((value for (value,) in self._db.execute(self._query)), np.float64)
+
+
+class AccuracyCounts:
+    """The figures of a run, read from its answers. Every image ends in exactly one of scored, failed and unlabelled."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Read what is recorded now.
+
+        Args:
+            db: of the run's `Results`.
+        """
+        self._db = db
+        verdicts = dict(self._rows("SELECT verdict, COUNT(*) FROM answer GROUP BY verdict"))
+        self.right = verdicts.get("right", 0)
+        self.scored = self.right + verdicts.get("wrong", 0)
+        self.in_top5 = int(self._rows("SELECT COUNT(*) FROM answer WHERE in_top5")[0][0])
+        self.images = sum(verdicts.values())  # that came out of the run, one way or another
+        self.answered = self.images - verdicts.get("failed", 0)  # that the server classified
+        self.failed = self._column("file, error", "verdict = 'failed'", "position")
+        self.unlabelled = self._column("file", "verdict = 'unlabelled'", "position")
+        self.latencies_s = self._column("latency_s", "verdict <> 'failed'", "position")
+        self.margins = {
+            right: self._column("margin", f"verdict = '{verdict}' AND margin IS NOT NULL", "position")
+            for right, verdict in ((True, "right"), (False, "wrong"))
+        }
+        origin = "SELECT {0}, COUNT(*) FROM answer WHERE error IS NULL AND {0} IS NOT NULL GROUP BY {0} ORDER BY {0}"
+        self.cards: dict[str, int] = dict(self._rows(origin.format("card")))  # images by the card that ran them
+        self.xclbins: dict[str, int] = dict(self._rows(origin.format("xclbin_uuid")))  # images by the xclbin's UUID
+
+    def _rows(self, query: str) -> list[Any]:
+        return self._db.execute(query).fetchall()
+
+    def _column(self, columns: str, where: str, order: str) -> Column:
+        return Column(self._db, f"SELECT {columns} FROM results WHERE {where} ORDER BY {order}")
 
     @property
-    def mistakes(self) -> list[Judged]:
-        """Wrong answers, the surest first (of equal margin the earlier), at most MISTAKES_KEPT."""
-        return [judged for _, _, judged in sorted(self._surest, key=lambda entry: entry[:2], reverse=True)]
+    def confusion(self) -> dict[tuple[int, int], int]:
+        """Wrong answers by label and answer."""
+        rows = self._rows("SELECT label, class, COUNT(*) FROM results WHERE verdict = 'wrong' GROUP BY label, class")
+        return {(label, answer): count for label, answer, count in rows}
+
+    @property
+    def mistakes(self) -> list[tuple[str, int, int, int | None]]:
+        """File, label, answer and margin of wrong answers, the surest first, at most MISTAKES_KEPT."""
+        found = self._column("file, label, class, margin", "verdict = 'wrong'", "margin DESC, position")
+        return list(islice(found, MISTAKES_KEPT))
 
     @property
     def worst_classes(self) -> list[tuple[int, ClassCount]]:
         """Labels with their counts, the lowest share of right answers first, of equal shares the more often seen."""
-        return sorted(
-            self.by_class.items(), key=lambda item: (item[1].right / item[1].scored, -item[1].scored, item[0])
+        rows = self._rows(
+            "SELECT label, name, COUNT(*) AS scored, SUM(verdict = 'right') AS correct FROM results "
+            "LEFT JOIN class ON class.id = label WHERE verdict IN ('right', 'wrong') "
+            "GROUP BY label ORDER BY 1.0 * correct / scored, scored DESC, label"
         )
-
-    @property
-    def images(self) -> int:
-        """Images that came out of the run, one way or another."""
-        return self.scored + len(self.failed) + len(self.unlabelled)
-
-    @property
-    def answered(self) -> int:
-        """Images that the server classified."""
-        return self.scored + len(self.unlabelled)
+        return [(label, ClassCount(unpack(name), scored, right)) for label, name, scored, right in rows]
 
     @property
     def top1(self) -> Proportion:

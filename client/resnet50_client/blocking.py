@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Seque
 from types import TracebackType
 from typing import Any, TypeVar
 
-from resnet50_client.client import AsyncClient, Image, ServerInfo
+from resnet50_client.api import TOP, AsyncClient, ServerInfo
+from resnet50_client.endpoint import Access
+from resnet50_client.images import Image
 from resnet50_client.prediction import Prediction
 
 T = TypeVar("T")
@@ -17,19 +19,41 @@ T = TypeVar("T")
 class Client:
     """A client that blocks. It runs an AsyncClient on a thread of its own, so it works in notebooks too."""
 
-    def __init__(self, url: str | Sequence[str] | None = None, protocol: str | None = None, **options: Any) -> None:
-        """Connect at once.
-
-        Args:
-            url: `host:port` or `http://host:port`, one or several; None is localhost.
-            protocol: "grpc" (default) or "http".
-            options: the others of `AsyncClient`: access, model, pixels, shm, top, names, window, timeout_s, retry_s.
+    def __init__(
+        self,
+        url: str | Sequence[str] | None = None,
+        *,
+        protocol: str | None = None,
+        access: Access | None = None,
+        model: str | None = None,
+        pixels: bool = False,
+        shm: bool = False,
+        top: int = TOP,
+        names: Sequence[str] | None = None,
+        concurrency: int | None = None,
+        timeout_s: float = 300.0,
+        retry_s: float = 30.0,
+    ) -> None:
+        """Connect at once. The arguments are those of `AsyncClient`.
 
         Raises:
+            DatasetError: an argument out of its range, or arguments that do not go together.
             ServerUnavailable: nobody answers.
             ModelMismatch: no such model, or other tensors than expected.
         """
-        self._client = AsyncClient(url, protocol=protocol, **options)
+        self._client = AsyncClient(
+            url,
+            protocol=protocol,
+            access=access,
+            model=model,
+            pixels=pixels,
+            shm=shm,
+            top=top,
+            names=names,
+            concurrency=concurrency,
+            timeout_s=timeout_s,
+            retry_s=retry_s,
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="resnet50-client", daemon=True)
         self._thread.start()
@@ -47,11 +71,12 @@ class Client:
     ) -> None:
         self.close()
 
-    def classify(self, images: Iterable[Image]) -> list[Prediction]:
+    def classify(self, images: Image | Iterable[Image]) -> list[Prediction]:
         """Classify images; the answers are in the order of `images`.
 
         Args:
-            images: encoded bytes, paths of files, or Items of `find_images`.
+            images: one or several: paths, encoded bytes, pictures of Pillow, arrays (RGB), Items of `find_images`; see
+                `AsyncClient.stream`.
 
         Returns:
             One Prediction for each; `error` is set where one image failed.
@@ -61,7 +86,7 @@ class Client:
         """
         return self._run(self._client.classify(images))
 
-    def stream(self, images: Iterable[Image]) -> Iterator[Prediction]:
+    def stream(self, images: Image | Iterable[Image]) -> Iterator[Prediction]:
         """Classify any number of images in bounded memory; the answers are in the order of `images`.
 
         Args:

@@ -14,14 +14,14 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resnet50_client.client import PROVENANCE, TINY_PNG, AsyncClient
+from resnet50_client.api import TINY_PNG, AsyncClient
 from resnet50_client.errors import ClientError
 from resnet50_client.shm import FOLDER
+from resnet50_client.summary import UNTOLD
 from resnet50_client.version import __version__
 
 OLDEST_PYTHON = (3, 10)
 PACKAGES = ("tritonclient", "numpy", "rich", "pillow")
-ORIGIN = ("card", "kind", "xclbin_uuid", "version")
 SHM_NEEDED_BYTES = 64 << 20
 
 
@@ -48,7 +48,7 @@ def diagnose(server: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[Fi
         model: those that say how to use it.
     """
     yield from _this_machine(bool(model.get("pixels")))
-    findings = _server({**server, **model, "window": 1, "retry_s": 0.0})
+    findings = _server({**server, **model, "concurrency": 1, "retry_s": 0.0})
     loop = asyncio.new_event_loop()
     try:
         while (finding := loop.run_until_complete(anext(findings, None))) is not None:
@@ -90,7 +90,8 @@ async def _server(options: Mapping[str, Any]) -> AsyncGenerator[Finding, None]:
             info = await client.describe()
             yield Finding(True, "server", f"{info.server} at {info.url}")
             yield Finding(True, "model", info.model)
-            yield Finding(True, "card", ", ".join(info.cards) or "only named with each answer")
+            yield Finding(True, "card", ", ".join(info.cards) or "the configuration does not name it")
+            yield Finding(True, "xclbin", ", ".join(info.xclbins) or "the configuration does not name it")
             names = len(client.names)
             has_names = "are class ids only, as the xclbin answers no scores" if client.classes < 10 else f"{names}"
             yield Finding(
@@ -107,11 +108,9 @@ async def _first_answer(client: AsyncClient) -> Finding:
     took_ms = 1e3 * (time.perf_counter() - started)
     if prediction.error is not None:
         return Finding(False, "an image", prediction.error, "see the server's log, and `resnet50-pynq doctor` there")
-    origin = prediction.provenance
-    told = f"by a server without the output {PROVENANCE}"
-    if origin is not None:
-        told = ", ".join(f"{name} {origin[name]}" for name in ORIGIN if name in origin)
-    return Finding(True, "an image", f"answered in {took_ms:.1f} ms ({told})")
+    told = prediction.provenance
+    by = f"card {told.card}, on it {(told.download_end_ns - told.upload_start_ns) / 1e6:.1f} ms" if told else UNTOLD
+    return Finding(True, "an image", f"answered in {took_ms:.1f} ms ({by})")
 
 
 def _fix(error: ClientError) -> str:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
+import io
 import os
-import shutil
-import tarfile
-import tempfile
-import zipfile
-import zlib
+import sqlite3
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any, Union, cast
 
+import numpy as np
+import numpy.typing as npt
+
+from resnet50_client.archives import Entry, Source, open_archive
+from resnet50_client.database import CHUNK, open_notes, pack, unpack
 from resnet50_client.errors import DatasetError
 from resnet50_client.labels import lines_of
-from resnet50_client.ondisk import DiskList
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp"})  # what the server decodes
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+# What the server decodes, by the names that its files have.
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp"}
+)
 LISTS = frozenset({".txt", ".lst"})
-ARCHIVES = frozenset({".tar", ".tgz", ".gz", ".bz2", ".xz", ".zip"})
-_UNPACK: tuple[Callable[[Path], IO[bytes]], ...] = (gzip.open, bz2.open, lzma.open)  # type: ignore[assignment]
+ARCHIVES = frozenset({".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".zip"})
+SCHEMA = "CREATE TABLE found (position INTEGER PRIMARY KEY, place INTEGER, sorting, file, source, offset, size)"
+EXAMPLES = 10  # files that are named for each reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,183 +41,244 @@ class Item:
     read: Callable[[], bytes]  # raises OSError
 
 
-# An image as it is noted on disk: its name, which of the sources has it, and two numbers that tell the source where.
-_Entry = tuple[str, int, int, int]
-_Source = Callable[[str, int, int], bytes]
+# One image: the path of its file, what is in the file, a picture, or something with a name that can be read.
+Image = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, "npt.NDArray[np.uint8]", "Picture", Item]
+
+
+@dataclass
+class Skipped:
+    """Files that are no images, by the reason why; of each reason the first few."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    known: Container[str] = frozenset()  # real paths of those that are not counted, such as the labels
+
+    def add(self, name: str, reason: str) -> None:
+        """Count one."""
+        if os.path.realpath(name) in self.known:
+            return
+        self.counts[reason] += 1
+        if self.counts[reason] <= EXAMPLES:
+            self.examples.setdefault(reason, []).append(name)
+
+    @property
+    def total(self) -> int:
+        """Of all reasons."""
+        return sum(self.counts.values())
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())
 
 
 class Items(Sequence[Item]):
     """Any number of images; on disk, all but the one that is looked at."""
 
-    def __init__(self, entries: DiskList, sources: Sequence[_Source]) -> None:
-        """Take over entries, and the ways to read them."""
-        self._entries = entries
+    def __init__(self, db: sqlite3.Connection, sources: Sequence[Source]) -> None:
+        """Take over what was found, and the ways to read it."""
+        self._db = db
         self._sources = sources
 
-    def starting_at(self, position: int) -> Iterator[Item]:
-        """The images from a position on."""
-        return map(self._item, self._entries.starting_at(position))
-
     def __iter__(self) -> Iterator[Item]:
-        return self.starting_at(0)
+        last = 0
+        while rows := self._db.execute(
+            "SELECT position, file, source, offset, size FROM found WHERE position > ? ORDER BY position LIMIT ?",
+            (last, CHUNK),
+        ).fetchall():
+            last = rows[-1][0]
+            yield from (self._item(*row[1:]) for row in rows)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return int(self._db.execute("SELECT COUNT(*) FROM found").fetchone()[0])
 
     def __getitem__(self, index: Any) -> Any:
-        found = self._entries[index]
-        return list(map(self._item, found)) if isinstance(index, slice) else self._item(found)
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = 1 + (range(len(self))[index] if index < 0 else index)
+        row = self._db.execute(
+            "SELECT file, source, offset, size FROM found WHERE position = ?", (position,)
+        ).fetchone()
+        if row is None:
+            raise IndexError(f"no image {index}: there are {len(self)}")
+        return self._item(*row)
 
-    def _item(self, entry: _Entry) -> Item:
-        name, source, *place = entry
-        return Item(name, partial(self._sources[source], name, *place))
+    def _item(self, file: Any, source: int, offset: int, size: int) -> Item:
+        name = unpack(file)
+        return Item(name, partial(self._sources[source], name, offset, size))
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images to classify, in order, and how many other files were passed over on the way."""
+    """Images to classify, in order, and the files that were skipped on the way."""
 
     items: Items
-    ignored: int = 0
+    skipped: Skipped
 
 
-def find_images(paths: Iterable[str | os.PathLike[str]], named: Container[str] = frozenset()) -> Images:
+def find_images(
+    paths: Iterable[str | os.PathLike[str]],
+    named: Container[str] = frozenset(),
+    beside: Iterable[str | os.PathLike[str]] = (),
+) -> Images:
     """List the images at some paths. The list is on disk.
 
     Args:
-        paths: folders, searched to any depth; archives (.tar, plain or compressed, .zip); lists (.txt, .lst: a path on
-            each line, relative to the list's folder); any other file is an image, whatever its suffix.
+        paths: folders, searched to any depth, links included; archives (.tar, plain or compressed, .zip); lists (.txt,
+            .lst: a path on each line, relative to the list's folder); any other file is an image, whatever its suffix.
         named: file names that are images even if their suffix does not say so (those with a label).
+        beside: files in the folders that are known to be something else, such as the labels.
 
     Returns:
-        Images in the order given; those of a folder or archive sorted.
+        Images in the order given; those of a folder or archive sorted. Every other file is counted, with its reason.
 
     Raises:
         DatasetError: a path that does not exist or cannot be read, or a place without an image.
     """
-    found = DiskList(columns=4)
-    sources: list[_Source] = [_read_file]
-    ignored = 0
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = _walk(path)
-        elif not path.exists():
+    db = open_notes(SCHEMA.replace("found", "listed"))
+    sources: list[Source] = [_read_file]
+    skipped = Skipped(known=frozenset(map(os.path.realpath, beside)))
+    insert = "INSERT INTO listed (place, sorting, file, source, offset, size) VALUES (?, ?, ?, ?, ?, ?)"
+    for place, path in enumerate(map(Path, paths)):
+        if not path.exists():
             raise DatasetError(f"no such file or folder: '{path}'")
-        elif path.suffix.lower() in LISTS:
-            found.extend(_read_list(path))
-            continue
-        elif path.suffix.lower() in ARCHIVES:
-            inside = _open_archive(path, sources)
+        is_searched = path.is_dir() or path.suffix.lower() in ARCHIVES
+        if path.is_dir():
+            entries = _walk(path, named, skipped)
+        elif is_searched:
+            archive = open_archive(path, sources, skipped.add)
+            entries = (entry for entry in archive if _is_image(entry[0], named, skipped))
         else:
-            found.append(_file(path))
-            continue
-        images, others = DiskList(columns=4), 0
-        for entry in inside:
-            if _is_image(PurePosixPath(entry[0]), named):
-                images.append(entry)
-            else:
-                others += 1
-        if not images:
-            raise DatasetError(f"no images in '{path}' ({others} files; looked for {', '.join(sorted(SUFFIXES))})")
-        ignored += others
-        found.extend(images.sorted())
-    return Images(Items(found, sources), ignored)
+            entries = _read_list(path) if path.suffix.lower() in LISTS else iter([_file(path)])
+        before = skipped.total
+        rows = ((place, pack(name) if is_searched else None, pack(name), *where) for name, *where in entries)
+        db.execute("BEGIN")
+        added = db.executemany(insert, rows).rowcount
+        db.execute("COMMIT")
+        if added <= 0:
+            others = skipped.total - before
+            why = f"{others} files: {skipped}" if others else "0 files"
+            raise DatasetError(f"no images in '{path}' ({why}; looked for {', '.join(sorted(SUFFIXES))})")
+    db.executescript(
+        f"{SCHEMA}; INSERT INTO found SELECT NULL, place, sorting, file, source, offset, size FROM listed "
+        "ORDER BY place, sorting, position; DROP TABLE listed"
+    )
+    return Images(Items(db, sources), skipped)
 
 
-def item_of_file(path: str | os.PathLike[str]) -> Item:
-    """The image in a file."""
-    name = os.fspath(path)
-    return Item(name, partial(_read_file, name))
+def as_images(images: Image | Iterable[Image]) -> Iterable[Image]:
+    """One image, which may well be iterable, as a list of one; several as they are."""
+    is_one = isinstance(images, (str, os.PathLike, bytes, bytearray, memoryview, Item)) or _is_picture(images)
+    if is_one or (isinstance(images, np.ndarray) and _is_one_array(images)):
+        return [cast("Image", images)]
+    return cast("Iterable[Image]", images)
+
+
+def as_item(image: Image, name: str) -> Item:
+    """Any image as an Item.
+
+    Args:
+        image: what it is.
+        name: for one that has none of its own.
+
+    Raises:
+        DatasetError: something else than an image.
+    """
+    if isinstance(image, Item):
+        return image
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return Item(name, lambda: bytes(image))
+    if isinstance(image, (str, os.PathLike)):
+        path = os.fspath(image)
+        return Item(path, partial(_read_file, path))
+    if isinstance(image, np.ndarray) and _is_one_array(image) and image.dtype == np.uint8:
+        return Item(name, image.tobytes if image.ndim == 1 else partial(_png_of_array, image))
+    if _is_picture(image):
+        return Item(name, partial(_png, cast("Picture", image)))
+    found = f"an array of {image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+    raise DatasetError(
+        f"{name} is {found}; an image is a path, encoded bytes, a picture of Pillow, or a uint8 array "
+        "(H, W, 3) in RGB or (H, W) in grey"
+    )
+
+
+def _is_one_array(array: npt.NDArray[Any]) -> bool:
+    return array.ndim in (1, 2) or (array.ndim == 3 and array.shape[2] == 3)
+
+
+def _is_picture(image: object) -> bool:
+    return any(f"{kind.__module__}.{kind.__name__}" == "PIL.Image.Image" for kind in type(image).__mro__)
+
+
+def _png_of_array(array: npt.NDArray[np.uint8]) -> bytes:
+    from PIL import Image  # slow to load, and only needed here
+
+    return _png(Image.fromarray(np.ascontiguousarray(array)))
+
+
+def _png(picture: Picture) -> bytes:
+    """The pixels without loss, quickly rather than small."""
+    buffer = io.BytesIO()
+    (picture if picture.mode in ("L", "RGB") else picture.convert("RGB")).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _read_file(name: str, *_: int) -> bytes:
     return Path(name).read_bytes()
 
 
-def _file(path: str | os.PathLike[str]) -> _Entry:
+def _file(path: str | os.PathLike[str]) -> Entry:
     return os.fspath(path), 0, 0, 0  # the first source reads files
 
 
-def _is_image(path: PurePosixPath, named: Container[str]) -> bool:
-    return (path.suffix.lower() in SUFFIXES and not path.name.startswith(".")) or path.name in named
+def _is_image(name: str, named: Container[str], skipped: Skipped) -> bool:
+    """Whether a file is one by its name; if not, it is counted."""
+    path = PurePosixPath(name)
+    if path.name in named or (path.suffix.lower() in SUFFIXES and not path.name.startswith(".")):
+        return True
+    suffix = f"with the suffix {path.suffix.lower()}" if path.suffix else "without a suffix"
+    skipped.add(name, "hidden" if path.name.startswith(".") else suffix)
+    return False
 
 
-def _walk(path: Path) -> Iterator[_Entry]:
-    """The files in a folder and below; links to folders are not followed. Unlike os.walk, lists no folder in memory."""
+def _walk(path: Path, named: Container[str], skipped: Skipped) -> Iterator[Entry]:
+    """The images in a folder and below, through links too. Unlike os.walk, lists no folder in memory."""
     folders = [os.fspath(path)]
+    seen = set()  # folders that a link leads back to
     while folders:
         folder = folders.pop()
         try:
+            status = Path(folder).stat()
+            if (status.st_dev, status.st_ino) in seen:
+                skipped.add(folder, "links to a folder that is searched already")
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            has_images = False
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
+                    kind = _kind(entry)
+                    if kind == "folder":
                         folders.append(entry.path)
-                    elif not entry.is_dir():
+                        has_images = True  # perhaps: it is looked at by itself
+                    elif kind != "file":
+                        skipped.add(entry.path, kind)
+                    elif _is_image(entry.path, named, skipped):
+                        has_images = True
                         yield _file(entry.path)
+            if not has_images:
+                skipped.add(folder, "folders without an image")
         except OSError as error:
             raise DatasetError(f"cannot read the folder '{folder}': {error.strerror}") from error
 
 
-def _read_list(path: Path) -> Iterator[_Entry]:
-    empty = True
-    for line in lines_of(path):
-        if line.strip():
-            empty = False
-            yield _file(path.parent / line)
-    if empty:
-        raise DatasetError(f"{path}: no images in it; expected a path on each line")
-
-
-def _open_archive(path: Path, sources: list[_Source]) -> Iterator[_Entry]:
-    """The files in an archive; the source that reads them is put behind `sources`, and keeps the archive open."""
-    number = len(sources)
+def _kind(entry: os.DirEntry[str]) -> str:
+    """A folder or a file, perhaps behind a link; or why it is neither."""
     try:
-        if zipfile.is_zipfile(path):
-            archive = zipfile.ZipFile(path)
-            sources.append(partial(_read_zip, archive))
-            for index, entry in enumerate(archive.infolist()):
-                if not entry.is_dir():
-                    yield f"{path}/{entry.filename}", number, index, 0
-            return
-        file = _plain_tar(path)
-        sources.append(partial(_read_at, file))
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            while member := tar.next():
-                tar.members.clear()  # type: ignore[attr-defined] # it would remember them all
-                if member.isreg():
-                    yield f"{path}/{member.name.removeprefix('./')}", number, member.offset_data, member.size
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise DatasetError(
-            f"cannot read archive '{path}': {error} (use .tar, .tar.gz, .tar.bz2, .tar.xz or .zip)"
-        ) from error
+        if entry.is_dir():
+            return "folder"
+        entry.stat()
+        return "file" if entry.is_file() else "special files"
+    except OSError:  # nothing is there, or a link leads round to itself
+        return "broken links"
 
 
-def _plain_tar(path: Path) -> IO[bytes]:
-    """The tar itself; of a compressed one an unpacked copy without a name, since images are read in any order."""
-    if tarfile.is_tarfile(path):
-        for unpack in _UNPACK:
-            copy = tempfile.TemporaryFile()  # noqa: SIM115 - stays open for the items
-            try:
-                with unpack(path) as packed:
-                    shutil.copyfileobj(packed, copy)
-                copy.seek(0)
-                return copy
-            except (gzip.BadGzipFile, lzma.LZMAError, OSError) as error:
-                copy.close()
-                if isinstance(error, OSError) and error.errno:  # such as a full disk, not another format
-                    raise
-    return path.open("rb")
-
-
-def _read_at(file: IO[bytes], _: str, offset: int, size: int) -> bytes:
-    data = os.pread(file.fileno(), size, offset)
-    if len(data) < size:
-        raise OSError("the archive ends within it")
-    return data
-
-
-def _read_zip(archive: zipfile.ZipFile, _: str, index: int, __: int) -> bytes:
-    try:
-        return archive.read(archive.infolist()[index])
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise OSError(str(error)) from error
+def _read_list(path: Path) -> Iterator[Entry]:
+    return (_file(path.parent / line) for line in lines_of(path) if line.strip())

@@ -1,19 +1,56 @@
-"""Right answers and class names, in the formats in which people have them."""
+"""Ground truth and class names, in the formats in which people have them."""
 
 from __future__ import annotations
 
+import ast
+import codecs
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from resnet50_client.database import open_notes, pack, unpack
 from resnet50_client.errors import DatasetError
-from resnet50_client.ondisk import DiskDict
 
 CLASSES = 1000  # of the network; torchvision numbers class folders only where all of them are there
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "name", "path")
 LABEL_COLUMNS = ("label", "class", "class_id", "target", "category")
+RANGE = f"the network has the classes 0 to {CLASSES - 1}: are these labels 1-based? take 1 from each"
+WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how files begin that Windows calls Unicode
+
+
+class LabelsByFile(Mapping[str, int]):
+    """Class ids by file name, any number of them, on disk; in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._db = open_notes("CREATE TABLE label (position INTEGER PRIMARY KEY, file UNIQUE, class)")
+
+    def add(self, name: str, class_id: int) -> bool:
+        """Add one; False where there is one of that name, which stays as it is."""
+        insert = "INSERT OR IGNORE INTO label (file, class) VALUES (?, ?)"
+        return self._db.execute(insert, (pack(name), class_id)).rowcount == 1
+
+    def without(self, names: Iterable[str]) -> list[str]:
+        """The names that are not among others, sorted."""
+        self._db.execute("CREATE TEMP TABLE other (file UNIQUE)")
+        self._db.executemany("INSERT OR IGNORE INTO other VALUES (?)", ((pack(name),) for name in names))
+        rows = self._db.execute("SELECT file FROM label EXCEPT SELECT file FROM other ORDER BY file").fetchall()
+        self._db.execute("DROP TABLE other")
+        return [unpack(name) for (name,) in rows]
+
+    def __getitem__(self, name: str) -> int:
+        row = self._db.execute("SELECT class FROM label WHERE file = ?", (pack(name),)).fetchone()
+        if row is None:
+            raise KeyError(name)
+        return int(row[0])
+
+    def __iter__(self) -> Iterator[str]:
+        return (unpack(name) for (name,) in self._db.execute("SELECT file FROM label ORDER BY position"))
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT COUNT(*) FROM label").fetchone()[0])
 
 
 @dataclass(frozen=True)
@@ -22,25 +59,26 @@ class Labels:
 
     ids: Mapping[str, int]
     by_folder: bool = False
+    classes: Mapping[str, int] | None = None  # the class map, which says what classes there are to be
 
     def find(self, name: str) -> int | None:
-        """The right answer for the image at a path, or None."""
+        """The label of the image at a path, or None."""
         path = PurePosixPath(name)
         return self.ids.get(path.parent.name if self.by_folder else path.name)
 
     def missing(self, found: Iterable[str]) -> Sequence[str]:
-        """File names that have a label of their own but no image, sorted.
+        """What has no image: file names with a label of their own, or the classes of a class map; sorted.
 
         Args:
             found: paths of all images.
         """
-        if isinstance(self.ids, DiskDict):
+        if isinstance(self.ids, LabelsByFile):
             return self.ids.without(PurePosixPath(name).name for name in found)
-        return ()
+        return sorted(f"class {key}" for key in (self.classes or {}).keys() - self.ids.keys())
 
 
 def read_labels(path: Path, class_map: Mapping[str, int] | None = None) -> Labels:
-    """Read a labels file: a file name and a class on each line, between them a space, or in a .csv a comma.
+    """Read a labels file: a file name and a class on each line, between them white space, or in a .csv a comma.
 
     Args:
         path: names are without folders and may contain spaces; empty lines are skipped. A .csv may have a heading
@@ -51,12 +89,14 @@ def read_labels(path: Path, class_map: Mapping[str, int] | None = None) -> Label
         DatasetError: the file cannot be read, or a line is wrong; the message names the line.
     """
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _text_rows(path)
-    labels = DiskDict()
+    labels = LabelsByFile()
     for number, name, label, line in rows:
         class_id = _class_id(label, class_map or {})
         if not name or class_id is None:
             known = " (nor is it in the class map)" if class_map and name else ""
             raise DatasetError(f"{path}, line {number}: expected '<filename> <class id>', found '{line}'{known}")
+        if class_id >= CLASSES:
+            raise DatasetError(f"{path}, line {number}: found class {class_id} in '{line}'; {RANGE}")
         if PurePosixPath(name).name != name:
             raise DatasetError(f"{path}, line {number}: expected a file name without folders, found '{line}'")
         if not labels.add(name, class_id):
@@ -87,7 +127,11 @@ def labels_of_folders(names: Iterable[str], class_map: Mapping[str, int] | None 
             f"{len(unknown)} of {len(folders)} folders have no class, the first is '{unknown[0]}': "
             + ("it is not in the class map" if class_map else "name a --class-map, or name folders by class id")
         )
-    return Labels({folder: class_id for folder, class_id in ids.items() if class_id is not None}, by_folder=True)
+    known = {folder: class_id for folder, class_id in ids.items() if class_id is not None}
+    beyond = [folder for folder, class_id in known.items() if class_id >= CLASSES]
+    if beyond:
+        raise DatasetError(f"the folder '{beyond[0]}' is class {known[beyond[0]]}; {RANGE}")
+    return Labels(known, by_folder=True, classes=class_map)
 
 
 def read_class_map(path: Path) -> dict[str, int]:
@@ -100,14 +144,17 @@ def read_class_map(path: Path) -> dict[str, int]:
     Raises:
         DatasetError: the file cannot be read, or is neither.
     """
-    if path.suffix.lower() != ".json":
-        keys = [line.split(maxsplit=1)[0] for line in read_lines(path) if line.strip()]
+    content = _structured(path)
+    if content is None:
+        lines = _lines_of_classes(path)
+        if not all(lines):
+            raise DatasetError(f"{path}, line {lines.index('') + 1}: expected the key of a class, found an empty line")
+        keys = [line.split(maxsplit=1)[0] for line in lines]
         classes = {key: i for i, key in enumerate(keys)}
         if len(classes) != len(keys):
             raise DatasetError(f"{path}: {len(keys)} lines, but only {len(classes)} different first words on them")
     else:
         try:
-            content = json.loads("\n".join(read_lines(path)))
             if all(isinstance(value, int) for value in content.values()):
                 classes = content
             else:
@@ -119,47 +166,108 @@ def read_class_map(path: Path) -> dict[str, int]:
             ) from error
     if not classes:
         raise DatasetError(f"{path}: no classes in it")
+    for key, class_id in classes.items():
+        if not 0 <= class_id < CLASSES:
+            raise DatasetError(f"{path}: '{key}' is class {class_id}; {RANGE}")
     return classes
 
 
 def read_names(path: Path) -> list[str]:
-    """Read class names: line i, from 0, is the name of class i.
+    """Read the names of the network's classes.
+
+    Args:
+        path: text, line i, from 0, for class i; or JSON: a list of names, or imagenet_class_index ({"0": ["n01440764",
+            "tench"]}), or names by id as in {0: 'tench'}.
+
+    Returns:
+        As many names as the network has classes.
 
     Raises:
-        DatasetError: the file cannot be read or is empty.
+        DatasetError: the file cannot be read, or has another number of names.
     """
-    names = [line.strip() for line in read_lines(path)]
-    if not any(names):
-        raise DatasetError(f"{path}: no names in it; expected the name of class i on line i, from 0")
+    content = _structured(path)
+    if content is None:
+        names = _lines_of_classes(path)
+        if not any(names):
+            raise DatasetError(f"{path}: no names in it; expected the name of class i on line i, from 0")
+    else:
+        try:
+            values = content if isinstance(content, list) else [_by_id(content, i) for i in range(len(content))]
+            names = [str(value if isinstance(value, str) else value[-1]) for value in values]
+        except (TypeError, KeyError, IndexError) as error:
+            raise DatasetError(
+                f'{path}: no names of classes in it ({error}); expected ["tench", ...] or {{"0": "tench", ...}}'
+            ) from error
+    if len(names) != CLASSES:
+        raise DatasetError(
+            f"{path}: {len(names)} names, but the network has {CLASSES} classes (a heading, or a line too many or too "
+            "few, would shift every name)"
+        )
     return names
 
 
-def read_lines(path: Path) -> list[str]:
-    """All lines of a text file, as `lines_of`."""
-    return list(lines_of(path))
-
-
 def lines_of(path: Path) -> Iterator[str]:
-    """The lines of a text file, one by one.
+    """The lines of a text file, one by one: UTF-8 with or without a mark, or UTF-16; ended in any system's way.
 
     Raises:
         DatasetError: it cannot be read.
     """
     try:
+        encoding = "utf-16" if path.is_file() and _begins_wide(path) else "utf-8-sig"
         # File names need not be UTF-8 on Linux; surrogateescape is how Python spells such names in paths as well.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
+        errors = "strict" if encoding == "utf-16" else "surrogateescape"
+        with path.open(encoding=encoding, errors=errors) as file:
             for line in file:
-                yield line.removesuffix("\n").removesuffix("\r")
+                if "\0" in line:
+                    raise DatasetError(f"{path}: no text: it has a zero byte in '{line[:20].encode().hex(' ')}'")
+                yield line.removesuffix("\n")
     except OSError as error:
         raise DatasetError(f"cannot read '{path}': {error.strerror}") from error
+    except UnicodeError as error:
+        raise DatasetError(f"cannot read '{path}': {error} (save it as UTF-8)") from error
+
+
+def _begins_wide(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) in WIDE
+
+
+def _lines_of_classes(path: Path) -> list[str]:
+    """Line i is about class i; the empty ones at the end are about none."""
+    lines = [line.strip() for line in lines_of(path)]
+    while lines and not lines[-1]:
+        lines.pop()
+    if len(lines) > CLASSES:
+        raise DatasetError(
+            f"{path}: {len(lines)} lines, but the network has {CLASSES} classes (is the first line a heading?)"
+        )
+    return lines
+
+
+def _structured(path: Path) -> Any:
+    """What a file of JSON, or of Python's own notation, says; None for any other text."""
+    text = "\n".join(lines_of(path))
+    if path.suffix.lower() != ".json" and not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        try:
+            return ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise DatasetError(f"{path}: neither JSON ({error}) nor a name on each line") from error
+
+
+def _by_id(content: Mapping[Any, Any], class_id: int) -> Any:
+    return content[class_id] if class_id in content else content[str(class_id)]
 
 
 def _text_rows(path: Path) -> Iterable[tuple[int, str, str, str]]:
     """Of each line its number, the name, the label and the line itself."""
     for number, line in enumerate(lines_of(path), 1):
         if line.strip():
-            name, _, label = line.rstrip().rpartition(" ")
-            yield number, name.rstrip(), label, line
+            name, label = line.rsplit(maxsplit=1) if len(line.split()) > 1 else ("", line)
+            yield number, name, label, line
 
 
 def _csv_rows(path: Path) -> Iterable[tuple[int, str, str, str]]:

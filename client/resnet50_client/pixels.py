@@ -24,14 +24,15 @@ def require_opencv() -> None:
         ) from error
 
 
-def decode_pixels(data: bytes) -> npt.NDArray[np.uint8]:
+def decode_pixels(data: bytes, channel_order: str = "BGR") -> npt.NDArray[np.uint8]:
     """Decode and stretch to 224x224, bilinear, as the original's scripts do: cv2.imread and cv2.resize.
 
     Args:
         data: one encoded image.
+        channel_order: BGR, or RGB for a model whose parameter `channel_order` says so.
 
     Returns:
-        uint8 (224, 224, 3), BGR.
+        uint8 (224, 224, 3).
 
     Raises:
         RequestRefused: no image, or a damaged one: it fails alone, as it would on the server.
@@ -40,5 +41,6 @@ def decode_pixels(data: bytes) -> npt.NDArray[np.uint8]:
 
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
-        raise RequestRefused(f"image of {len(data)} bytes, starting {data[:8]!r}, cannot be decoded by OpenCV")
-    return np.asarray(cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)
+        raise RequestRefused(f"image of {len(data)} bytes, starting {data[:8].hex(' ')}, cannot be decoded by OpenCV")
+    small = np.asarray(cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.ascontiguousarray(small[..., ::-1]) if channel_order == "RGB" else small

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
+
+CARD_KINDS = {1: "software", 2: "timing", 3: "xrt", 4: "xrt", 5: "faulty"}  # as the server's parameter `card` has them
+EMULATED = 4  # XRT's emulation, which has the name of an Alveo
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,46 @@ class Times:
     start_ns: int  # its turn has come: reading begins
     sent_ns: int  # read, with --pixels decoded, and handed over
     answered_ns: int
-    slot: int  # which of the window's places it had
+    slot: int  # which of the places in flight it had
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where and when an image was computed, from a server with `--provenance`. Nanoseconds of its Unix time."""
+
+    card: str  # such as "software:0"
+    batch_size: int
+    received_ns: int  # at the card's model
+    upload_start_ns: int
+    upload_end_ns: int
+    kernel_start_ns: int
+    kernel_end_ns: int
+    download_start_ns: int
+    download_end_ns: int
+    runs: int  # more than 1 where the batch was run again after a fault
+    is_emulated: bool = False
+
+    @classmethod
+    def from_tensor(cls, values: Sequence[int]) -> tuple[Provenance, str]:
+        """Read the output PROVENANCE.
+
+        Args:
+            values: int64 (13,): kind and index of the card, the two halves of the xclbin's UUID, the batch size, seven
+                moments in nanoseconds, and runs.
+
+        Returns:
+            The provenance, and the xclbin's UUID in 32 hex digits.
+
+        Raises:
+            ValueError: another number of values.
+        """
+        kind, index, high, low, *others = map(int, values)
+        if len(others) != len(fields(cls)) - 2:
+            raise ValueError(f"PROVENANCE has {len(others) + 4} values where 13 are expected")
+        uuid = f"{high & (1 << 64) - 1:016x}{low & (1 << 64) - 1:016x}"
+        card = f"{CARD_KINDS.get(kind, f'kind {kind}')}:{index}"
+        named = dict(zip([field.name for field in fields(cls)][1:-1], others, strict=True))
+        return cls(card=card, is_emulated=kind == EMULATED, **named), uuid
 
 
 @dataclass(frozen=True)
@@ -39,8 +80,10 @@ class Prediction:
     error: str | None = None
     latency_s: float = 0.0  # from sending the request to its answer, with retries
     server: str | None = None  # URL of the one that answered
-    provenance: Mapping[str, Any] | None = None  # card, image UUID, versions, times on the card; if the server says
+    xclbin_uuid: str | None = None  # of the answer where the server tells, or else of its configuration
+    provenance: Provenance | None = None  # only from a server with `--provenance`
     times: Times | None = None
+    is_server_fault: bool = False  # the error is the server's: the image may be asked for anew
 
     @property
     def class_ids(self) -> tuple[int, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from resnet50_client.ondisk import DiskList
 from resnet50_client.prediction import Prediction
 
 # What the server tells of an image, Unix time, in order. With the client's start, these are the original's seven.
@@ -20,41 +20,26 @@ CARD_TIMES = (
     "download_start_ns",
     "download_end_ns",
 )
-# What it tells instead where it knows only how long each step took: queue, upload, kernel.
-CARD_DURATIONS = ("queue_us", "copy_us", "kernel_us")
 # What follows from them. total = client + preprocessing + queue + inference; the card's three are parts of inference.
 DERIVED = ("total", "client", "preprocessing", "queue", "upload", "accelerator", "download", "inference")
+UNTOLD = "the times on the card are not known: the server does not tell them (serve --provenance has it tell)"
 BUSY = 0.7  # from this share of the time on, a stage is what the others wait for
-SMALL_BATCH = 8  # below, a card spends more on each start than on the images
+SMALL_BATCH = 8  # below, a card spends more on each run than on the images
 
 
 def card_times(prediction: Prediction) -> dict[str, int] | None:
     """When the card did what, by the client's clock: CARD_TIMES and `received_ns`, the arrival at the card's model.
 
-    Where the server tells how long each step took rather than when it was, they are taken to end with the answer; so
-    they are where its clock disagrees with ours, so that an answer would come before its question.
+    Where the server's clock disagrees with ours, so that an answer would come before its question, they are taken to
+    end with the answer.
     """
-    times, told = prediction.times, prediction.provenance or {}
-    if times is None:
+    times, told = prediction.times, prediction.provenance
+    if times is None or told is None:
         return None
-    if all(isinstance(told.get(name), int) for name in CARD_TIMES):
-        at = {
-            "received_ns": told["upload_start_ns"],
-            **{name: told[name] for name in ("received_ns", *CARD_TIMES) if name in told},
-        }
-        if times.sent_ns <= at["received_ns"] and at["download_end_ns"] <= times.answered_ns:
-            return at
-        shift_ns = times.answered_ns - at["download_end_ns"]
-        return {name: ns + shift_ns for name, ns in at.items()}
-    if all(isinstance(told.get(name), int) for name in CARD_DURATIONS):
-        queue_ns, copy_ns, kernel_ns = (1000 * told[name] for name in CARD_DURATIONS)
-        end = times.answered_ns
-        start = end - kernel_ns
-        upload = start - copy_ns
-        return dict(zip(CARD_TIMES, (upload, start, start, end, end, end), strict=True)) | {
-            "received_ns": upload - queue_ns
-        }
-    return None
+    at = {name: int(getattr(told, name)) for name in ("received_ns", *CARD_TIMES)}
+    if times.sent_ns <= told.received_ns and told.download_end_ns <= times.answered_ns:
+        return at
+    return {name: ns + times.answered_ns - told.download_end_ns for name, ns in at.items()}
 
 
 def derive(prediction: Prediction) -> dict[str, float]:
@@ -94,43 +79,43 @@ class Profile:
         """Begin.
 
         Args:
-            cards: as configured, such as "software:0", for servers that do not tell with each answer.
+            cards: as configured, such as "software:0", for servers without `--provenance`.
         """
-        self._seconds = DiskList(columns=len(DERIVED))  # of each image; None what is not known
+        self._seconds = {name: array("f") for name in DERIVED}  # of each image, of which they are known
         self._total_s = 0.0
         self._kernel_s: dict[str, float] = {}  # by card; each image's share of its batch
-        self._starts = 0.0
+        self._runs = 0.0
         self._on_card = 0
         self._is_software = any(card.startswith("software") for card in cards)
 
     def add(self, prediction: Prediction) -> None:
         """Note one image."""
-        derived, card = derive(prediction), prediction.provenance or {}
-        if derived:
-            self._seconds.append(tuple(map(derived.get, DERIVED)))
-            self._total_s += derived["total"]
-        if "accelerator" in derived:
-            batch = max(1, int(card.get("batch", 1)))
-            name = f"{prediction.server} {card.get('card', 'card')}"
+        derived, told = derive(prediction), prediction.provenance
+        for name, seconds in derived.items():
+            self._seconds[name].append(seconds)
+        self._total_s += derived.get("total", 0.0)
+        if told and "accelerator" in derived:
+            batch = max(1, told.batch_size)
+            name = f"{prediction.server} {told.card}"
             self._kernel_s[name] = self._kernel_s.get(name, 0.0) + derived["accelerator"] / batch
-            self._starts += 1 / batch
+            self._runs += 1 / batch
             self._on_card += 1
-            self._is_software |= card.get("kind") == "software"
+            self._is_software |= told.card.startswith("software")
 
     @property
     def mean_batch(self) -> float:
-        """Images in a kernel start, on average."""
-        return self._on_card / self._starts if self._starts else 0.0
+        """Images in a run of the kernel, on average."""
+        return self._on_card / self._runs if self._runs else 0.0
 
     def table(self) -> list[tuple[str, list[float]]]:
         """For each known time: count, mean, standard deviation, minimum, quartiles, maximum; in seconds."""
         rows = []
-        for i, name in enumerate(DERIVED):
-            seconds = self._seconds.column(i)
+        for name, values in self._seconds.items():
+            seconds = np.frombuffer(values, np.float32)
             if len(seconds):
                 quartiles = [float(q) for q in np.quantile(seconds, [0, 0.25, 0.5, 0.75, 1])]
-                deviation = float(seconds.std(ddof=1)) if len(seconds) > 1 else 0.0
-                rows.append((name, [float(len(seconds)), float(seconds.mean()), deviation, *quartiles]))
+                deviation = float(seconds.std(ddof=1, dtype=float)) if len(seconds) > 1 else 0.0
+                rows.append((name, [float(len(seconds)), float(seconds.mean(dtype=float)), deviation, *quartiles]))
         return rows
 
     def stages(self, run_s: float, client_cpu_s: float, models_busy_s: Mapping[str, float]) -> list[Stage]:
@@ -147,7 +132,7 @@ class Profile:
         if self._is_software:
             card_advice = "it computes on the CPU: give it more cores, or an Alveo"
         elif 0 < self.mean_batch < SMALL_BATCH:
-            card_advice = f"its batches hold {self.mean_batch:.1f} images on average: raise --window to fill them"
+            card_advice = f"its batches hold {self.mean_batch:.1f} images on average: raise --concurrency to fill them"
         else:
             card_advice = "add a card: an instance on another one, or a second server with a second --url"
         stages = [
@@ -166,19 +151,29 @@ class Profile:
         ]
         return sorted(stages, key=lambda stage: -stage.busy)
 
-    def verdict(self, stages: list[Stage], run_s: float, window: int) -> str:
+    def verdict(self, stages: list[Stage], run_s: float, concurrency: int) -> str:
         """One sentence: what holds the run up, and what to change."""
         if stages and stages[0].busy >= BUSY:
             stage = stages[0]
             busy = f"{100 * min(1.0, stage.busy):.0f} %"
             return f"the bottleneck is the {stage.name}, busy {busy} of the time: {stage.advice}"
-        under_way = self._total_s / run_s if run_s > 0 else 0.0
-        if under_way >= 0.8 * window:
-            return f"nothing is busy, and {under_way:.0f} images of a window of {window} are under way: raise --window"
+        in_flight = self._total_s / run_s if run_s > 0 else 0.0
+        if in_flight >= 0.8 * concurrency:
+            return f"nothing is busy, and {in_flight:.0f} of {concurrency} images are in flight: raise --concurrency"
         return (
-            f"nothing is busy, and only {under_way:.0f} images of a window of {window} are under way: "
+            f"nothing is busy, and only {in_flight:.0f} of {concurrency} images are in flight: "
             "too few images to tell, or reading them is slow"
         )
+
+    def lines(self, run_s: float, client_cpu_s: float, models_s: Mapping[str, float], concurrency: int) -> list[str]:
+        """What was busy, and the verdict; arguments as of `stages` and `verdict`."""
+        stages = self.stages(run_s, client_cpu_s, models_s)
+        busy = ", ".join(f"{stage.name} {100 * stage.busy:.0f} %" for stage in stages)
+        batch = f"; images in a batch, on average: {self.mean_batch:.1f}" if self.mean_batch else ""
+        lines = [f"busy: {busy}{batch}", self.verdict(stages, run_s, concurrency)]
+        if not self._on_card:
+            lines.append(UNTOLD)
+        return lines
 
 
 def models_busy_s(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, float]:

@@ -1,300 +1,271 @@
-"""Put results on screen: aligned rows that stream, a progress bar, and the summary of an accuracy run."""
+"""The report of an accuracy run as one HTML file that needs no other file and no network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
+import numpy as np
+import numpy.typing as npt
 
-from resnet50_client.accuracy import Judged, Proportion, Tally
-from resnet50_client.client import ServerInfo
-from resnet50_client.version import __version__
+from resnet50_client.accuracy import Proportion
+from resnet50_client.images import Item
+from resnet50_client.screen import describe_class, printable
+from resnet50_client.summary import Summary, describe_file, describe_proportion
 
-FILE_WIDTH, CLASS_WIDTH, SCORE_WIDTH = 44, 36, 9
-LISTED = 10  # files named in the summary for each kind of trouble; the results file has them all
-WORST = 5  # classes named in the summary
-PROFILE_COLUMNS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
-MEANING = {"missing": "have a label but no image"}
-STYLES = {"right": "green", "wrong": "red", "failed": "bold red", "unlabelled": "yellow"}
-
-
-def consoles() -> tuple[Console, Console]:
-    """Standard output and standard error; plain text where they are no terminals."""
-    options: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
-    return Console(**options), Console(stderr=True, **options)
-
-
-class Rows:
-    """Prints one row for each image as it arrives, in columns whose widths are fixed beforehand."""
-
-    def __init__(self, console: Console, files: Iterable[str], *, labelled: bool, top: int) -> None:
-        """Set the widths.
-
-        Args:
-            console: where to print.
-            files: all files that will come, to fit the first column.
-            labelled: whether there is a verdict to show.
-            top: classes to show for each image.
-        """
-        self._console = console
-        self._labelled = labelled
-        self._top = top
-        longest = max((len(self._file(file)) for file in files), default=0)
-        self._file_width = min(FILE_WIDTH, max(4, longest))
-        self._headed = False
-
-    def show(self, judged: Judged) -> None:
-        """Print one image: its ranked classes, or its error."""
-        if not self._headed:
-            self._console.print(Text(self._cells("file", "class", "score", "margin", "result"), style="bold"))
-            self._headed = True
-        prediction = judged.prediction
-        file = shorten(self._file(prediction.source), self._file_width)
-        if prediction.error is not None:
-            line = f"{file:<{self._file_width}}  failed: {printable(prediction.error)}"
-            self._console.print(Text(line, style=STYLES["failed"]))
-            return
-        for rank, candidate in enumerate(prediction.top[: self._top]):
-            name = describe_class(candidate.class_id, candidate.name)
-            if rank > 0:
-                self._console.print(Text(self._cells("", name, _number(candidate.score), "", "")))
-                continue
-            result = _result(judged)
-            row = Text(self._cells(file, name, _number(candidate.score), _number(prediction.margin), result))
-            if self._labelled:
-                row.stylize(STYLES[judged.verdict], len(row) - len(result))
-            self._console.print(row)
-
-    def _file(self, source: str) -> str:
-        """With labels, which go by file name, the name alone; else the path as it was given."""
-        return printable(Path(source).name if self._labelled else source)
-
-    def _cells(self, file: str, name: str, score: str, margin: str, result: str) -> str:
-        cells = f"{file:<{self._file_width}}  {shorten(name, CLASS_WIDTH):<{CLASS_WIDTH}}"
-        cells += f"  {score:>{SCORE_WIDTH}}  {margin:>{SCORE_WIDTH}}"
-        return (f"{cells}  {result}" if self._labelled else cells).rstrip()
+WORST = 20  # classes, and pairs of classes
+LISTED = 200  # files of each kind of trouble
+THUMBNAIL = 112  # pixels, the longer side
+BARS = 40  # of a histogram
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --dim: #667; --paper: #fff; --line: #d8dce2;
+  --good: #2f8f5b; --bad: #c4442f }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --dim: #9aa3ad; --paper: #16191d; --line: #333a42 } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line) }
+table { border-collapse: collapse } td, th { text-align: left; padding: .15rem .9rem .15rem 0; vertical-align: top }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+section { overflow-x: auto }
+th, .dim, figcaption { color: var(--dim); font-weight: normal }
+.verdict { font-weight: 600 } .good { color: var(--good) } .bad { color: var(--bad) }
+.gallery { display: flex; flex-wrap: wrap; gap: .8rem }
+figure { margin: 0; width: 9.5rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere }
+figure img, .none { height: 7rem; max-width: 9.5rem; object-fit: contain } .none { background: var(--line) }
+svg { max-width: 100%; min-width: 28rem; height: auto } svg text { fill: var(--dim); font-size: 11px }
+details { margin: .3rem 0 }
+"""
 
 
-def progress_bar(out: Console, err: Console) -> Progress:
-    """A bar with a free text (`note`) beside it, on whichever of the two is a terminal; neither: no bar."""
-    return Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-        console=out if out.is_terminal else err,
-        disable=not (out.is_terminal or err.is_terminal),
-        transient=True,
-    )
+def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
+    """The whole report.
 
-
-@dataclass(frozen=True)
-class Summary:
-    """The outcome of an accuracy run."""
-
-    server: ServerInfo
-    tally: Tally
-    missing: Sequence[str]  # labels without an image
-    ignored: int  # files in the folders that are no images
-    listed: int  # images that were to be sent; more than the tally has if the run was cut short
-    duration_s: float
-    window: int
-    min_top1: float | None  # per cent
-    names: Mapping[int, str]  # of classes
-    resumed: int = 0  # images that an earlier run, now gone on with, had done
-    resumed_answered: int = 0  # those of them that were answered
-    profile_table: Sequence[tuple[str, list[float]]] = ()
-    profile_lines: Sequence[str] = ()
-
-    @property
-    def images_per_s(self) -> float:
-        """Images answered in this run, by the time from the first request to the last answer."""
-        return (self.tally.answered - self.resumed_answered) / self.duration_s if self.duration_s else 0.0
-
-    @property
-    def not_reached(self) -> int:
-        """Images that were never answered because the run was cut short."""
-        return self.listed - self.tally.images
-
-    @property
-    def reason(self) -> str:
-        """What speaks against the figures or the network, the gravest first; or that nothing does."""
-        tally = self.tally
-        if self.server.computes_nothing:
-            return "a timing card computes nothing: these figures mean nothing"
-        if len(tally.xclbins) > 1:
-            return f"the answers come from {len(tally.xclbins)} different xclbins"
-        if tally.scored == 0:
-            return "no labelled image was answered"
-        if self.not_reached:
-            return f"{self.not_reached} images were not reached"
-        if tally.failed:
-            return "1 image failed" if len(tally.failed) == 1 else f"{len(tally.failed)} images failed"
-        if self.min_top1 is not None and 100 * tally.top1.share < self.min_top1:
-            return f"top-1 is below the {self.min_top1:g} % asked for"
-        return "every image was answered"
-
-    @property
-    def passed(self) -> bool:
-        """All images came through, by one network, and top-1 is not below the limit asked for."""
-        return self.reason == "every image was answered"
-
-    def class_name(self, class_id: int) -> str:
-        """Id and name of a class."""
-        return describe_class(class_id, self.names.get(class_id))
-
-    def facts(self) -> list[tuple[str, str]]:
-        """Who answered, as rows of two."""
-        tally = self.tally
-        rows = [
-            ("server", f"{self.server.server} at {self.server.url}"),
-            ("model", self.server.model),
-            ("cards", ", ".join(tally.cards or self.server.cards)),
-            ("xclbin", ", ".join(tally.xclbins)),
-            ("versions", ", ".join([*(f"resnet50-pynq {v}" for v in sorted(tally.versions)), f"client {__version__}"])),
-        ]
-        return [(name, value) for name, value in rows if value]
-
-    def troubles(self) -> list[tuple[str, Sequence[Any]]]:
-        """Kinds of images that were not scored, each with its files, for `describe_file`."""
-        return [("failed", self.tally.failed), ("unlabelled", self.tally.unlabelled), ("missing", self.missing)]
-
-    def as_json(self) -> dict[str, Any]:
-        """All figures and every file that was not scored, as a JSON object."""
-        return {
-            "server": asdict(self.server),
-            "images": self.listed,
-            "scored": self.tally.scored,
-            "top1": _proportion_json(self.tally.top1),
-            "top5": _proportion_json(self.tally.top5),
-            "failed": [{"file": file, "error": error} for file, error in self.tally.failed],
-            "unlabelled": list(self.tally.unlabelled),
-            "missing": list(self.missing),
-            "not_reached": self.not_reached,
-            "ignored_files": self.ignored,
-            "duration_s": round(self.duration_s, 3),
-            "images_per_s": round(self.images_per_s, 2),
-            "window": self.window,
-            "resumed": self.resumed,
-            "cards": dict(self.tally.cards),
-            "xclbins": dict(self.tally.xclbins),
-            "versions": sorted(self.tally.versions),
-            "client_version": __version__,
-            "worst_classes": [
-                {"class": label, "name": count.name, "right": count.right, "of": count.scored}
-                for label, count in self.tally.worst_classes[:LISTED]
-            ],
-            "profile_s": {name: dict(zip(PROFILE_COLUMNS, values, strict=True)) for name, values in self.profile_table},
-            "profile_summary": list(self.profile_lines),
-            "min_top1_percent": self.min_top1,
-            "passed": self.passed,
-            "reason": self.reason,
-        }
-
-    def show(self, console: Console) -> None:
-        """Print the summary."""
-        tally = self.tally
-        for name, proportion in (("top-1", tally.top1), ("top-5", tally.top5)):
-            console.print(Text(f"{name:<9} {describe_proportion(proportion)}", style="bold"))
-        if tally.scored and not self.passed:
-            console.print(Text(f"{'':<9} {self.reason}", style=STYLES["wrong"]))
-        console.print(Text(f"{'coverage':<9} {tally.scored} of {self.listed} images scored"))
-        for kind, files in self.troubles():
-            self._show_files(console, kind, files)
-        if self.ignored:
-            console.print(Text(f"{'':<9} {self.ignored} other {'file' if self.ignored == 1 else 'files'} passed over"))
-        self._show_worst(console)
-        done = tally.answered - self.resumed_answered
-        speed = f"{self.images_per_s:.1f} images/s ({done} in {self.duration_s:.2f} s, window {self.window})"
-        if self.resumed:
-            speed += f"; {self.resumed} images were done before"
-        console.print(Text(f"{'speed':<9} {speed}"))
-        cards = ", ".join(tally.cards or self.server.cards)
-        server = f"{self.server.server} at {self.server.url}, model {self.server.model}"
-        console.print(Text(f"{'server':<9} {server}" + (f", card {cards}" if cards else "")))
-        if tally.xclbins:
-            console.print(Text(f"{'image':<9} {', '.join(tally.xclbins)}"))
-        self._show_profile(console)
-
-    def _show_worst(self, console: Console) -> None:
-        worst = [entry for entry in self.tally.worst_classes[:WORST] if entry[1].right < entry[1].scored]
-        for i, (label, count) in enumerate(worst):
-            name = describe_class(label, count.name)
-            console.print(Text(f"{'' if i else 'worst':<9} {name}: {count.right} of {count.scored} right"))
-
-    def _show_profile(self, console: Console) -> None:
-        if self.profile_table:
-            head = "".join(f"{name:>10}" for name in PROFILE_COLUMNS)
-            console.print(Text(f"\n{'times, ms':<14}{head}", style="bold"))
-            for name, values in self.profile_table:
-                cells = "".join(f"{1e3 * value:>10.3f}" for value in values[1:])
-                console.print(Text(f"{name:<14}{values[0]:>10.0f}{cells}"))
-        for line in self.profile_lines:
-            console.print(Text(line))
-
-    def _show_files(self, console: Console, kind: str, files: Sequence[Any]) -> None:
-        if not files:
-            return
-        console.print(Text(f"{'':<9} {len(files)} {MEANING.get(kind, kind)}:", style=STYLES.get(kind, "yellow")))
-        for file in islice(files, LISTED):
-            console.print(Text(f"{'':<11} {printable(describe_file(file))}"))
-        if len(files) > LISTED:
-            console.print(Text(f"{'':<11} and {len(files) - LISTED} more (--json lists them all)"))
-
-
-def describe_proportion(proportion: Proportion) -> str:
-    """Such as `96.0 %  (48 of 50; 95 % interval 86.5 to 98.9 %)`."""
-    if not proportion.trials:
-        return "unknown: no labelled image was answered"
-    low, high = proportion.interval
+    Args:
+        summary: of the run.
+        items: images by name, of which those that were answered wrong are read again for their thumbnails.
+    """
+    counts = summary.counts
+    verdict = "passed" if summary.passed else "not passed"
+    parts = [
+        f"<h1>Top-1 accuracy: {escape(describe_proportion(counts.top1))}</h1>",
+        f'<p class="verdict {"good" if summary.passed else "bad"}">{verdict}: {escape(summary.reason)}</p>',
+        _section(
+            "Top-1 and top-5, with 95 % intervals (Wilson)",
+            _intervals([("top-1", counts.top1), ("top-5", counts.top5)]),
+        ),
+        _section("Who answered", _table(summary.facts())),
+        _section("Coverage", _coverage(summary)),
+        _section(
+            "Margin between the best class and the next",
+            _histogram(
+                [
+                    ("right", "--good", counts.margins[True].numbers()),
+                    ("wrong", "--bad", counts.margins[False].numbers()),
+                ],
+                "",
+            ),
+        ),
+        _section("Latency of a request, s", _histogram([("all", "--dim", counts.latencies_s.numbers())], "s")),
+        _section("Worst classes", _worst_classes(summary)),
+        _section("Confusion matrix", _confusion(summary)),
+        _section("Wrong answers, the surest first", _gallery(summary, items)),
+    ]
+    if summary.profile_table:
+        parts.append(_section("Where the time went, ms", _profile(summary)))
     return (
-        f"{100 * proportion.share:5.1f} %  ({proportion.hits} of {proportion.trials}; "
-        f"95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Accuracy report</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>\n'
+        + "\n".join(parts)
+        + "\n</html>\n"
     )
 
 
-def describe_file(file: str | tuple[str, str]) -> str:
-    """A file's name, with the error behind it if it has one."""
-    return file if isinstance(file, str) else ": ".join(file)
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>\n{body}</section>" if body else ""
 
 
-def describe_class(class_id: int, name: str | None) -> str:
-    """Id and name of a class, or the id alone."""
-    return f"{class_id} {printable(name)}" if name else str(class_id)
+def _text(text: object) -> str:
+    return escape(printable(str(text)))
 
 
-def printable(text: str) -> str:
-    """The text with control characters and undecodable bytes escaped: a file name must not drive the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def _table(rows: Sequence[tuple[object, ...]], head: Sequence[str] = ()) -> str:
+    """A table whose columns of numbers stand to the right."""
+    if not rows:
+        return ""
+    numeric = [isinstance(value, (int, float)) for value in rows[-1]]
+
+    def line(tag: str, values: Sequence[object]) -> str:
+        cells = zip(values, numeric, strict=True)
+        return "".join(f"<{tag}{' class=n' * number}>{_text(_shown(value))}</{tag}>" for value, number in cells)
+
+    lines = [f"<tr>{line('th', head)}</tr>"] if head else []
+    lines += [f"<tr>{line('td', row)}</tr>" for row in rows]
+    return "<table>" + "\n".join(lines) + "</table>"
 
 
-def shorten(text: str, width: int) -> str:
-    """The text cut to a width; the end is kept, which is what differs between paths."""
-    return text if len(text) <= width else "…" + text[len(text) - width + 1 :]
+def _shown(value: object) -> str:
+    """A number with the digits that count, anything else as text."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def print_plain(console: Console, text: str) -> None:
-    """Print text as it is, neither coloured nor wrapped, for programs to read."""
-    console.print(Text(text))
+def _intervals(proportions: Sequence[tuple[str, Proportion]]) -> str:
+    known = [(name, p) for name, p in proportions if p.trials]
+    foot = 40 * len(known)
+    lines = []
+    for percent in range(0, 101, 20):
+        x = 100 + 6 * percent
+        lines.append(f'<line x1="{x}" x2="{x}" y1="0" y2="{foot}" stroke="var(--line)"/>')
+        lines.append(f'<text x="{x}" y="{foot + 14}" text-anchor="middle">{percent} %</text>')
+    for i, (name, p) in enumerate(known):
+        y, (low, high) = 40 * i + 20, p.interval
+        lines.append(
+            f'<text x="0" y="{y + 4}">{name} {100 * p.share:.1f} %</text>'
+            f'<rect x="{100 + 600 * low:.1f}" y="{y - 7}" width="{max(2, 600 * (high - low)):.1f}" height="14" '
+            f'fill="var(--good)" opacity=".35"><title>{100 * low:.2f} to {100 * high:.2f} %</title></rect>'
+            f'<circle cx="{100 + 600 * p.share:.1f}" cy="{y}" r="4" fill="var(--good)"/>'
+        )
+    return f'<svg viewBox="-5 0 730 {foot + 20}" width="730" role="img">{"".join(lines)}</svg>' if known else ""
 
 
-def _result(judged: Judged) -> str:
-    if judged.verdict == "wrong" and judged.label is not None:
-        return f"wrong: {describe_class(judged.label, judged.label_name)}"
-    return judged.verdict
+def _histogram(series: Sequence[tuple[str, str, npt.NDArray[np.float64]]], unit: str) -> str:
+    """Bars of each series' share per bin, on one scale."""
+    filled = [(name, colour, values) for name, colour, values in series if len(values)]
+    if not filled:
+        return ""
+    everything = np.concatenate([values for _, _, values in filled])
+    low, high = float(everything.min()), float(np.quantile(everything, 0.995))
+    edges = np.linspace(low, high if high > low else low + 1, BARS + 1)
+    shares = [np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] / len(v) for _, _, v in filled]
+    tallest = max(float(share.max()) for share in shares)
+    bars = []
+    for (name, colour, _), share in zip(filled, shares, strict=True):
+        for i, height in enumerate(share):
+            if height:
+                tip = f"{name}: {height:.1%} from {_shown(float(edges[i]))} to {_shown(float(edges[i + 1]))} {unit}"
+                h = 120 * height / tallest
+                bars.append(
+                    f'<rect x="{16 * i + 1}" y="{120 - h:.1f}" width="14" height="{h:.1f}" fill="var({colour})" '
+                    f'opacity=".6"><title>{escape(tip)}</title></rect>'
+                )
+    least, most = _shown(low), _shown(float(edges[-1]))
+    ends = f'<text x="0" y="134">{least}</text><text x="640" y="134" text-anchor="end">{most}</text>'
+    note = "; the bars are shares of each" if len(filled) > 1 else ""
+    key = ", ".join(
+        f'<span style="color: var({colour})">{name}</span>: {len(v)}, median {_shown(float(np.median(v)))}'
+        for name, colour, v in filled
+    )
+    key = f"{key} {unit}".rstrip()
+    return f'<svg viewBox="0 0 640 140" width="640" role="img">{"".join(bars)}{ends}</svg><p>{key}{note}</p>'
 
 
-def _number(value: int | None) -> str:
-    return "" if value is None else str(value)
+def _coverage(summary: Summary) -> str:
+    counts = summary.counts
+    rows = [("scored", counts.scored), ("failed", len(counts.failed)), ("unlabelled", len(counts.unlabelled)),
+            ("not answered by the server's fault", summary.fault_count), ("not reached", summary.not_reached),
+            ("images in all", summary.listed), ("labels without an image", len(summary.missing)),
+            *((f"skipped: {reason}", count) for reason, count in summary.skipped.counts.most_common())]  # fmt: skip
+    text = _table(rows)
+    for kind, files in [*summary.troubles(), *summary.skipped.examples.items()]:
+        if files:
+            rest = f"<li>and {len(files) - LISTED} more</li>" if len(files) > LISTED else ""
+            lines = "".join(f"<li>{_text(describe_file(file))}</li>" for file in islice(files, LISTED))
+            text += f"<details><summary>{len(files)} {_text(kind)}</summary><ul>{lines}{rest}</ul></details>"
+    return text
 
 
-def _proportion_json(proportion: Proportion) -> dict[str, Any]:
-    low, high = proportion.interval
-    share = proportion.share if proportion.trials else None
-    return {"hits": proportion.hits, "of": proportion.trials, "share": share, "low": low, "high": high}
+def _worst_classes(summary: Summary) -> str:
+    rows: list[tuple[object, ...]] = []
+    for label, count in summary.counts.worst_classes[:WORST]:
+        if count.right == count.scored:
+            break  # they are sorted
+        low, high = Proportion(count.right, count.scored).interval
+        share = f"{100 * count.right / count.scored:.0f} %"
+        rows.append((describe_class(label, count.name), count.right, count.scored, share, f"{low:.0%} to {high:.0%}"))
+    return _table(rows, ("class", "right", "of", "share", "95 % interval"))
+
+
+def _confusion(summary: Summary) -> str:
+    counts = summary.counts
+    rows = [
+        (summary.class_name(label), summary.class_name(answer), count)
+        for (label, answer), count in sorted(counts.confusion.items(), key=lambda item: (-item[1], item[0]))[:WORST]
+    ]
+    if not rows:
+        return ""
+    return _matrix(summary) + _table(rows, ("is", "is taken for", "images"))
+
+
+def _matrix(summary: Summary) -> str:
+    """The classes with the most mistakes against one another, each row by its share."""
+    confusion, by_class = summary.counts.confusion, dict(summary.counts.worst_classes)
+    wrong: dict[int, int] = {}
+    for (label, answer), count in confusion.items():
+        for class_id in (label, answer):
+            wrong[class_id] = wrong.get(class_id, 0) + count
+    shown = sorted(sorted(wrong, key=lambda class_id: -wrong[class_id])[:WORST])
+    size, left = 18, 190
+    cells = []
+    for y, label in enumerate(shown):
+        name = summary.class_name(label)
+        cells.append(f'<text x="{left - 6}" y="{size * y + 13}" text-anchor="end">{_text(name[:28])}</text>')
+        count_of = by_class.get(label)
+        for x, answer in enumerate(shown):
+            right = count_of.right if count_of and answer == label else 0
+            count = right or confusion.get((label, answer), 0)
+            if count and count_of:
+                colour, tip = (
+                    "--good" if answer == label else "--bad",
+                    f"{name} → {summary.class_name(answer)}: {count}",
+                )
+                cells.append(
+                    f'<rect x="{left + size * x}" y="{size * y}" width="{size - 1}" height="{size - 1}" '
+                    f'fill="var({colour})" '
+                    f'opacity="{0.2 + 0.8 * count / count_of.scored:.2f}"><title>{_text(tip)}</title></rect>'
+                )
+    side = size * len(shown)
+    return (
+        f'<svg viewBox="0 0 {left + side} {side}" width="{left + side}" role="img">{"".join(cells)}</svg>'
+        '<p class="dim">Rows: what it is. Columns, in the same order: what it is taken for. '
+        "The stronger the colour, the more of the row's images.</p>"
+    )
+
+
+def _gallery(summary: Summary, items: Mapping[str, Item]) -> str:
+    figures = []
+    for file, label, answer, margin in summary.counts.mistakes:
+        figures.append(
+            f"<figure>{_thumbnail(items.get(file))}<figcaption>{_text(file)}</figcaption>"
+            f'is <span class="good">{_text(summary.class_name(label))}</span><br>'
+            f'taken for <span class="bad">{_text(summary.class_name(answer))}</span>'
+            f"{'' if margin is None else f'<br>margin {margin}'}</figure>"
+        )
+    return f'<div class="gallery">{"".join(figures)}</div>' if figures else ""
+
+
+def _thumbnail(item: Item | None) -> str:
+    """A small copy of an image inside the page; a grey field where it cannot be read any more."""
+    from PIL import Image  # slow to load, and only needed here
+
+    try:
+        if item is None:
+            raise OSError
+        with Image.open(io.BytesIO(item.read())) as image:
+            image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
+            small = image.convert("RGB")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=80)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return '<div class="none"></div>'
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def _profile(summary: Summary) -> str:
+    rows = [(name, int(values[0]), *(1e3 * value for value in values[1:])) for name, values in summary.profile_table]
+    table = _table(rows, ("", "count", "mean", "std", "min", "25 %", "50 %", "75 %", "max"))
+    return table + "".join(f"<p>{_text(line)}</p>" for line in summary.profile_lines)

@@ -15,7 +15,7 @@ SLOT_BYTES = 512 << 10  # for one image: PIXELS need 150,528, and a larger file 
 
 
 class SharedMemory:
-    """A block of memory with a slot for each image under way.
+    """A block of memory with a slot for each image in flight.
 
     Its name is removed as soon as the server has opened it (`forget_name`), so that nothing is left in /dev/shm,
     however this process ends.
@@ -25,7 +25,7 @@ class SharedMemory:
         """Create it.
 
         Args:
-            slots: images under way at once.
+            slots: images in flight at once.
 
         Raises:
             DatasetError: /dev/shm is missing, full or closed to us.

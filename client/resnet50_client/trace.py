@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
-from resnet50_client.errors import DatasetError
-from resnet50_client.prediction import Prediction
+from resnet50_client.prediction import Prediction, Provenance
 from resnet50_client.profile import card_times
 
 CLIENT = 1  # as a process id; cards count on from there
@@ -18,32 +15,15 @@ BATCHES_REMEMBERED = 4096  # the images of a batch come near each other; each ba
 
 
 class Trace:
-    """A trace that grows while the run goes on: a lane for each place in the window, and three for each card."""
+    """A trace: a lane for each place in flight, and three for each card."""
 
-    def __init__(self, path: Path) -> None:
-        """Create the file.
-
-        Raises:
-            DatasetError: it cannot be written.
-        """
-        try:
-            self._file = path.open("w", encoding="utf-8")
-        except OSError as error:
-            raise DatasetError(f"cannot write '{path}': {error.strerror}") from error
-        self.path = path
+    def __init__(self, file: TextIO) -> None:
+        """Begin one in an open file."""
+        self._file = file
         self._zero_ns = 0
         self._cards: dict[str, int] = {}
         self._drawn: deque[tuple[int, int]] = deque(maxlen=BATCHES_REMEMBERED)
         self._file.write("[\n")  # the array format: a trace that is cut short is still read
-
-    def __enter__(self) -> Trace:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.write(json.dumps(_name("process_name", CLIENT, 0, "client")) + "\n]\n")
-        self._file.close()
 
     def add(self, prediction: Prediction) -> None:
         """Draw one image."""
@@ -61,25 +41,23 @@ class Trace:
         self._draw(CLIENT, times.slot, "queue", at["received_ns"], at["upload_start_ns"])
         self._draw(CLIENT, times.slot, "card", at["upload_start_ns"], at["download_end_ns"])
         self._draw(CLIENT, times.slot, "answer", at["download_end_ns"], times.answered_ns)
-        card = prediction.provenance or {}
-        if "kernel_start_ns" in card:  # else the images of a batch cannot be told from one another
-            self._draw_batch(f"{card.get('card', 'card')} at {prediction.server}", card, at)
+        if prediction.provenance:
+            self._draw_batch(f"{prediction.provenance.card} at {prediction.server}", prediction.provenance, at)
 
-    def _draw_batch(self, name: str, card: Any, at: dict[str, int]) -> None:
+    def _draw_batch(self, name: str, told: Provenance, at: dict[str, int]) -> None:
         process = self._cards.get(name)
         if process is None:
             process = self._cards[name] = CLIENT + 1 + len(self._cards)
             self._write(_name("process_name", process, 0, name))
             for lane, title in LANES.items():
                 self._write(_name("thread_name", process, lane, title))
-        batch = (process, card["kernel_start_ns"])
+        batch = (process, told.kernel_start_ns)
         if batch in self._drawn:
             return
         self._drawn.append(batch)
         for lane, title in LANES.items():
-            self._draw(
-                process, lane, title, at[f"{title}_start_ns"], at[f"{title}_end_ns"], {"images": card.get("batch")}
-            )
+            details = {"images": told.batch_size, "runs": told.runs}
+            self._draw(process, lane, title, at[f"{title}_start_ns"], at[f"{title}_end_ns"], details)
 
     def _draw(
         self, process: int, lane: int, name: str, start_ns: int, end_ns: int, details: dict[str, Any] | None = None
@@ -87,6 +65,10 @@ class Trace:
         start, length = (start_ns - self._zero_ns) / 1e3, max(0, end_ns - start_ns) / 1e3  # microseconds
         event = {"name": name, "ph": "X", "pid": process, "tid": lane, "ts": start, "dur": length}
         self._write(event | ({"args": details} if details else {}))
+
+    def finish(self) -> None:
+        """Write its end."""
+        self._file.write(json.dumps(_name("process_name", CLIENT, 0, "client")) + "\n]\n")
 
     def _write(self, event: dict[str, Any]) -> None:
         self._file.write(json.dumps(event) + ",\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,7 +77,7 @@ class Traffic:
         self.failed: list[str] = []  # why, of each request without an answer
         self.sent = 0
         self.resent: Counter[str] = Counter()  # by what the client was told
-        self._client = Client(urls, window=window, top=TOP, names=[], retry_s=retry_s, timeout_s=120)
+        self._client = Client(urls, concurrency=window, top=TOP, names=[], retry_s=retry_s, timeout_s=120)
         self._pictures = [Item(name, lambda data=data: data) for name, data in pictures.items()]  # type: ignore[misc]
         self._expected = expected
         self._ended = threading.Event()
@@ -84,7 +85,7 @@ class Traffic:
         self._listener = _Listener(urls, self.resent)
 
     def __enter__(self) -> Traffic:
-        logger = logging.getLogger("resnet50_client.servers")
+        logger = logging.getLogger("resnet50_client.balancer")
         logger.setLevel(logging.INFO)
         logger.addHandler(self._listener)
         self._thread.start()
@@ -100,7 +101,7 @@ class Traffic:
         self._ended.set()
         self._thread.join()
         self._client.close()
-        logging.getLogger("resnet50_client.servers").removeHandler(self._listener)
+        logging.getLogger("resnet50_client.balancer").removeHandler(self._listener)
 
     @property
     def wrong(self) -> int:
@@ -130,7 +131,7 @@ class Traffic:
         if prediction.error is not None or prediction.provenance is None or prediction.times is None:
             self.failed.append(prediction.error or "an answer that does not say where it comes from")
             return
-        image = prediction.provenance["xclbin_uuid"]
+        image = prediction.xclbin_uuid or ""
         answer = tuple((candidate.class_id, candidate.score) for candidate in prediction.top)
         is_right = self._expected.get(image, {}).get(prediction.source) == answer
         self.events.append(Event(prediction.times.answered_ns / 1e9, prediction.latency_s, image, is_right))
@@ -146,5 +147,6 @@ class _Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         said = record.getMessage()
-        if any(url in said.partition(" is unavailable: ")[0] for url in self._urls):
-            self._counts[said.partition(" is unavailable: ")[2]] += 1
+        who, _, what = re.split(r" (is unavailable|failed): ", said, maxsplit=1)
+        if any(url in who for url in self._urls):
+            self._counts[what] += 1

@@ -1,4 +1,4 @@
-"""Servers of `fast_model.py`, and images for it: many small files whose classes are known without a server."""
+"""Balancer of `fast_model.py`, and images for it: many small files whose classes are known without a server."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ backend: "python"
 max_batch_size: 128
 input {{ name: "IMAGE" data_type: TYPE_STRING dims: [ 1 ] }}
 output {{ name: "LOGITS" data_type: TYPE_FP32 dims: [ 1000 ] label_filename: "labels.txt" }}
-output {{ name: "PROVENANCE" data_type: TYPE_STRING dims: [ 1 ] }}
 dynamic_batching {{ }}
 instance_group {{ count: 1 kind: KIND_CPU }}
-parameters {{ key: "uuid" value {{ string_value: "{uuid}" }} }}
+parameters {{ key: "xclbin_uuid" value {{ string_value: "{uuid}" }} }}
 parameters {{ key: "clock_ns" value {{ string_value: "{clock_ns}" }} }}
 parameters {{ key: "delay_s" value {{ string_value: "{delay_s}" }} }}
 """
+TOLD = 'output { name: "PROVENANCE" data_type: TYPE_INT64 dims: [ 13 ] }\n'
+UUID = "0123abcd" * 4
+OTHER_UUID = "feedbeef" * 4
 
 
-def make_fast_repository(folder: Path, uuid: str = "0123abcd", clock_ns: int = 0, delay_s: float = 0.0) -> Path:
+def make_fast_repository(
+    folder: Path, uuid: str = UUID, clock_ns: int = 0, delay_s: float = 0.0, provenance: bool = True
+) -> Path:
     """A model repository with the fast model as `classify`.
 
     Args:
@@ -29,11 +33,13 @@ def make_fast_repository(folder: Path, uuid: str = "0123abcd", clock_ns: int = 0
         uuid: of the xclbin that it claims to have.
         clock_ns: how far its clock is ahead.
         delay_s: how long a batch takes.
+        provenance: whether it tells card and times, as with `serve --provenance`.
     """
     version = folder / "classify" / "1"
     version.mkdir(parents=True)
     shutil.copy(Path(__file__).with_name("fast_model.py"), version / "model.py")
-    (folder / "classify" / "config.pbtxt").write_text(CONFIG.format(uuid=uuid, clock_ns=clock_ns, delay_s=delay_s))
+    config = CONFIG.format(uuid=uuid, clock_ns=clock_ns, delay_s=delay_s) + (TOLD if provenance else "")
+    (folder / "classify" / "config.pbtxt").write_text(config)
     (folder / "classify" / "labels.txt").write_text("".join(f"thing {i}\n" for i in range(1000)))
     return folder
 

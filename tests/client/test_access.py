@@ -1,4 +1,4 @@
-"""Servers that want TLS, certificates or a password before they answer."""
+"""Balancer that want TLS, certificates or a password before they answer."""
 
 from __future__ import annotations
 

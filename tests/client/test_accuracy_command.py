@@ -47,7 +47,8 @@ def test_the_figures_are_right(
     assert [(Path(f["file"]).name, bool(f["error"])) for f in summary["failed"]] == [("corrupt.jpg", True)]
     assert [Path(file).name for file in summary["unlabelled"]] == ["noise 10.jpg"]
     assert summary["missing"] == ["gone.jpg"]
-    assert summary["ignored_files"] == 1
+    assert summary["skipped"] == {}  # the labels are not "another file"
+    assert summary["server_faults"] == 0
     assert summary["not_reached"] == 0
     assert summary["images_per_s"] > 0
     assert summary["passed"] is False
@@ -69,7 +70,7 @@ def test_the_text_summary(run: Run, url: str, folder: Path) -> None:
     rows, summary = lines[1:13], "\n".join(lines[13:])
     assert lines[0].split() == ["file", "class", "score", "margin", "result"]
     assert sum(row.endswith("  right") for row in rows) == 5
-    assert sum("  wrong: " in row for row in rows) == 5
+    assert sum("  wrong (expected " in row for row in rows) == 5
     assert sum("  failed: " in row for row in rows) == 1
     assert sum(row.endswith("  unlabelled") for row in rows) == 1
     assert "top-1      50.0 %  (5 of 10; 95 % interval 23.7 to 76.3 %)" in summary
@@ -96,7 +97,7 @@ def test_only_wrong_rows(run: Run, url: str, folder: Path) -> None:
     done = run("accuracy", folder, "--labels", folder / "labels.txt", "--url", url, "--show", "wrong")
     rows = done.stdout[: done.stdout.index("top-1")].splitlines()[1:]
     assert len(rows) == 6
-    assert all("  wrong: " in row or "  failed: " in row for row in rows)
+    assert all("  wrong (expected " in row or "  failed: " in row for row in rows)
 
 
 def test_json_lines_outfile(run: Run, url: str, folder: Path, stock_logits: dict[str, Any], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from client_support import Run
-from fast import fast_class, make_fast_repository, make_images
+from fast import OTHER_UUID, UUID, fast_class, make_fast_repository, make_images
 from PIL import Image
 from resnet50_triton.server.process import Server
 from servers import running
@@ -40,7 +40,7 @@ def labels(val: Path) -> Path:
 @pytest.fixture(scope="module")
 def other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A second fast server, with another xclbin and a clock that is an hour slow."""
-    repository = make_fast_repository(tmp_path_factory.mktemp("o") / "models", uuid="feedbeef", clock_ns=-3600 * 10**9)
+    repository = make_fast_repository(tmp_path_factory.mktemp("o") / "models", uuid=OTHER_UUID, clock_ns=-3600 * 10**9)
     with running(repository) as server:
         yield server
 
@@ -82,8 +82,8 @@ def test_known_right_wrong_failed_and_unlabelled(run: Run, fast_url: str, val: P
     assert {entry["error"] for entry in summary["failed"]} == {"this image is bad"}
     assert summary["missing"] == ["gone.jpg"]
     assert summary["cards"] == {"software:7": 45}
-    assert summary["card_images"] == {"0123abcd": 45}
-    assert summary["versions"] == ["9.9"]
+    assert summary["xclbins"] == {UUID: 45}
+    assert summary["skipped"] == {}
     assert summary["passed"] is False
     assert summary["reason"] == "5 images failed"
     worst = summary["worst_classes"][:5]
@@ -126,7 +126,7 @@ def test_folders_as_labels(run: Run, fast_grpc: str, tmp_path: Path) -> None:
     assert "name a --class-map" in done.stderr
 
 
-def test_results_say_card_image_and_versions(run: Run, fast_grpc: str, val: Path, labels: Path, tmp_path: Path) -> None:
+def test_results_say_card_xclbin_and_times(run: Run, fast_grpc: str, val: Path, labels: Path, tmp_path: Path) -> None:
     options = ("accuracy", val, "--labels", labels, "--url", fast_grpc, "--profile")
     run(*options, "--outfile", tmp_path / "r.csv")
     run(*options, "--outfile", tmp_path / "r.jsonl")
@@ -138,7 +138,7 @@ def test_results_say_card_image_and_versions(run: Run, fast_grpc: str, val: Path
         if answer["error"]:
             assert (row["verdict"], row["error"]) == ("failed", "this image is bad")
             continue
-        assert (row["card"], row["xclbin_uuid"], row["version"]) == ("software:7", "0123abcd", "9.9")
+        assert (row["card"], row["xclbin_uuid"]) == ("software:7", UUID)
         assert row["server"] == answer["server"] == fast_grpc
         times = [int(row[f"{name}_ns"]) for name in SEVEN]
         assert times == sorted(times)
@@ -205,7 +205,7 @@ def test_the_report_is_one_file_with_everything(run: Run, server: Server, sample
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert not re.search(r'(src|href)="(?!data:)', page)  # nothing from elsewhere
-    for title in ("Worst classes", "What is taken for what", "Margin between", "Latency", "Coverage", "Who answered"):
+    for title in ("Worst classes", "Confusion matrix", "Margin between", "Latency", "Coverage", "Who answered"):
         assert title in page
     assert page.count("<svg") == page.count("</svg>") >= 3
 
@@ -275,11 +275,11 @@ def test_answers_of_two_networks_are_no_result(
 
 
 def test_thumbnails_are_of_any_format(tmp_path: Path) -> None:
-    from resnet50_client.html import _thumbnail
-    from resnet50_client.images import item_of_file
+    from resnet50_client.images import as_item
+    from resnet50_client.report import _thumbnail
 
     for mode, suffix in [("RGB", "jpg"), ("P", "gif"), ("RGBA", "png"), ("CMYK", "jpg"), ("I;16", "png")]:
         path = tmp_path / f"{mode.replace(';', '')}.{suffix}"
         Image.new(mode, (300, 200)).save(path)
-        assert _thumbnail(item_of_file(path)).startswith('<img alt="" src="data:image/jpeg;base64,')
-    assert _thumbnail(item_of_file(tmp_path / "gone")) == '<div class="none"></div>'
+        assert _thumbnail(as_item(path, "")).startswith('<img alt="" src="data:image/jpeg;base64,')
+    assert _thumbnail(as_item(tmp_path / "gone", "")) == '<div class="none"></div>'

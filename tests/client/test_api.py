@@ -79,7 +79,7 @@ def test_stream_takes_images_as_there_is_room(url: str, jpegs: list[Path]) -> No
 
     async def count() -> int:
         answered = 0
-        async with AsyncClient(url, window=2) as client, aclosing(client.stream(images())) as predictions:
+        async with AsyncClient(url, concurrency=2) as client, aclosing(client.stream(images())) as predictions:
             async for prediction in predictions:
                 answered += prediction.error is None
         return answered
@@ -95,7 +95,7 @@ def test_stream_takes_images_as_there_is_room(url: str, jpegs: list[Path]) -> No
 
 def test_stopping_early_leaves_nothing_running(url: str, jpegs: list[Path]) -> None:
     async def first() -> tuple[str, int]:
-        async with AsyncClient(url, window=4) as client:
+        async with AsyncClient(url, concurrency=4) as client:
             async with aclosing(client.stream(jpegs * 20)) as predictions:
                 prediction = await anext(predictions)
             others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -116,7 +116,7 @@ def test_no_server_is_an_error_at_once(protocol: str) -> None:
 
 
 def test_the_blocking_client_streams(url: str, jpegs: list[Path], stock_ranks: dict[str, list[int]]) -> None:
-    with Client(url, window=2) as client:
+    with Client(url, concurrency=2) as client:
         stream = client.stream(path for path in jpegs * 3)
         first = next(stream)
         assert first.class_ids == tuple(stock_ranks[jpegs[0].name][:5])
@@ -141,7 +141,7 @@ def test_images_of_an_archive(url: str, jpegs: list[Path], tmp_path: Path) -> No
 
 def test_two_streams_share_the_window(url: str, jpegs: list[Path]) -> None:
     async def both() -> list[int]:
-        async with AsyncClient(url, window=3) as client:
+        async with AsyncClient(url, concurrency=3) as client:
             answers = await asyncio.gather(client.classify(jpegs), client.classify(jpegs[:4]))
             slots = {p.times.slot for some in answers for p in some if p.times}
             assert slots <= {0, 1, 2}

@@ -44,11 +44,11 @@ def test_names_come_from_a_file_or_the_server(
 
 def test_the_table(run: Run, url: str, jpegs: list[Path], stock_ranks: dict[str, list[int]], tmp_path: Path) -> None:
     labels = tmp_path / "labels.txt"
-    labels.write_text(f"{jpegs[0].name} {stock_ranks[jpegs[0].name][0]}\n{jpegs[1].name} 1000\n")
+    labels.write_text(f"{jpegs[0].name} {stock_ranks[jpegs[0].name][0]}\n{jpegs[1].name} 999\n")
     done = run("classify", *jpegs[:3], "--url", url, "--labels", labels, "--top", "2")
     header, *rows = done.stdout.splitlines()
     assert header.split() == ["file", "class", "score", "margin", "result"]
-    assert [row.rpartition("  ")[2] for row in rows[::2]] == ["right", "wrong: 1000", "unlabelled"]
+    assert [row.rpartition("  ")[2] for row in rows[::2]] == ["right", "wrong (expected 999 (unused 999))", "unlabelled"]
     assert [row.split()[0] for row in rows[1::2]] == [str(stock_ranks[path.name][1]) for path in jpegs[:3]]
     assert len(rows) == 6
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from resnet50_client.parser import build_parser
+from resnet50_client.cli import build_parser
 from resnet50_triton.server.process import Server
 
 TEXT = (Path(__file__).parents[2] / "docs" / "client.md").read_text()

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resnet50_client.accuracy import (
     MISTAKES_KEPT,
-    Judged,
+    AccuracyCounts,
     Proportion,
-    Tally,
+    ScoredPrediction,
     wilson_interval,
 )
-from resnet50_client.prediction import Candidate, Prediction, rank_logits
-from resnet50_client.report import printable, shorten
+from resnet50_client.prediction import Candidate, Prediction, Provenance, rank_logits
+from resnet50_client.results import Results
+from resnet50_client.screen import printable, shorten
 
 
 # R. G. Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 17 (1998), table I,
@@ -50,33 +51,45 @@ def prediction(*class_ids: int, source: str = "dir/a b.jpg") -> Prediction:
     return Prediction(source, tuple(Candidate(i) for i in class_ids))
 
 
+def counts_of(*answers: tuple[Prediction, int | None], names: dict[int, str] | None = None) -> AccuracyCounts:
+    """The figures of a run with these answers and labels."""
+    results = Results()
+    results.begin(((prediction.source, label) for prediction, label in answers), {}, resume=False)
+    results.name_classes(names or {})
+    for position, (prediction, _) in enumerate(answers):
+        results.record(position, prediction)
+    return AccuracyCounts(results.db)
+
+
 def test_every_image_is_counted_once() -> None:
-    tally = Tally()
-    tally.add(Judged(prediction(3, 1, 2, 4, 5), 3))
-    tally.add(Judged(prediction(3, 1, 2, 4, 5), 5))
-    tally.add(Judged(prediction(3, 1, 2, 4, 5, 6), 6))  # sixth: outside the top five
-    tally.add(Judged(prediction(3, 1, 2, 4, 5), 0))
-    tally.add(Judged(prediction(3, 1, 2, 4, 5, source="stranger.jpg"), None))
-    tally.add(Judged(Prediction("labelled.jpg", error="broken"), 3))
-    tally.add(Judged(Prediction("not labelled.jpg", error="broken too"), None))
-    assert (tally.top1, tally.top5) == (Proportion(1, 4), Proportion(2, 4))
-    assert list(tally.unlabelled) == ["stranger.jpg"]
-    assert list(tally.failed) == [("labelled.jpg", "broken"), ("not labelled.jpg", "broken too")]
-    assert tally.images == 7
-    assert tally.answered == 5
+    counts = counts_of(
+        (prediction(3, 1, 2, 4, 5), 3),
+        (prediction(3, 1, 2, 4, 5), 5),
+        (prediction(3, 1, 2, 4, 5, 6), 6),  # sixth: outside the top five
+        (prediction(3, 1, 2, 4, 5), 0),
+        (prediction(3, 1, 2, 4, 5, source="stranger.jpg"), None),
+        (Prediction("labelled.jpg", error="broken"), 3),
+        (Prediction("not labelled.jpg", error="broken too"), None),
+        (Prediction("no fault of its own.jpg", error="stub", is_server_fault=True), 3),  # is no answer
+    )
+    assert (counts.top1, counts.top5) == (Proportion(1, 4), Proportion(2, 4))
+    assert list(counts.unlabelled) == ["stranger.jpg"]
+    assert list(counts.failed) == [("labelled.jpg", "broken"), ("not labelled.jpg", "broken too")]
+    assert counts.images == 7
+    assert counts.answered == 5
 
 
 @pytest.mark.parametrize(
-    ("judged", "verdict"),
+    ("scored", "verdict"),
     [
-        (Judged(prediction(1, 2), 1), "right"),
-        (Judged(prediction(1, 2), 2), "wrong"),
-        (Judged(prediction(1, 2), None), "unlabelled"),
-        (Judged(Prediction("x", error="no"), 1), "failed"),
+        (ScoredPrediction(prediction(1, 2), 1), "right"),
+        (ScoredPrediction(prediction(1, 2), 2), "wrong"),
+        (ScoredPrediction(prediction(1, 2), None), "unlabelled"),
+        (ScoredPrediction(Prediction("x", error="no"), 1), "failed"),
     ],
 )
-def test_verdicts(judged: Judged, verdict: str) -> None:
-    assert judged.verdict == verdict
+def test_verdicts(scored: ScoredPrediction, verdict: str) -> None:
+    assert scored.verdict == verdict
 
 
 def test_equal_scores_rank_by_class_id() -> None:
@@ -95,31 +108,48 @@ def test_no_file_name_drives_the_terminal(text: str) -> None:
 
 
 def test_classes_and_confusions_are_counted() -> None:
-    tally = Tally()
-    for label, answer, margin in [(1, 1, 5), (1, 1, 6), (1, 2, 7), (3, 2, 9), (3, 2, 8)]:
-        candidates = (Candidate(answer), Candidate(99))
-        tally.add(Judged(Prediction(f"{label} {margin}", candidates, margin), label, f"name {label}"))
-    assert [(label, c.name, c.right, c.scored) for label, c in tally.worst_classes] == [
+    counts = counts_of(
+        *(
+            (Prediction(f"{label} {margin}", (Candidate(answer), Candidate(99)), margin), label)
+            for label, answer, margin in [(1, 1, 5), (1, 1, 6), (1, 2, 7), (3, 2, 9), (3, 2, 8)]
+        ),
+        names={1: "name 1", 3: "name 3"},
+    )
+    assert [(label, c.name, c.right, c.scored) for label, c in counts.worst_classes] == [
         (3, "name 3", 0, 2),
         (1, "name 1", 2, 3),
     ]
-    assert tally.confusion == {(1, 2): 1, (3, 2): 2}
-    assert [judged.prediction.source for judged in tally.mistakes] == ["3 9", "3 8", "1 7"]
-    assert {right: list(margins) for right, margins in tally.margins.items()} == {True: [5, 6], False: [7, 9, 8]}
+    assert counts.confusion == {(1, 2): 1, (3, 2): 2}
+    assert counts.mistakes == [("3 9", 3, 2, 9), ("3 8", 3, 2, 8), ("1 7", 1, 2, 7)]
+    assert {right: list(margins.numbers()) for right, margins in counts.margins.items()} == {
+        True: [5, 6],
+        False: [7, 9, 8],
+    }
 
 
-def test_only_the_surest_mistakes_are_kept() -> None:
-    tally = Tally()
-    for margin in range(MISTAKES_KEPT + 50):
-        tally.add(Judged(Prediction(str(margin), (Candidate(1), Candidate(2)), margin), 2))
-    assert [j.prediction.margin for j in tally.mistakes] == list(range(MISTAKES_KEPT + 49, 49, -1))
+def test_only_the_surest_mistakes_are_shown() -> None:
+    margins = range(MISTAKES_KEPT + 50)
+    counts = counts_of(*((Prediction(str(i), (Candidate(1), Candidate(2)), i), 2) for i in margins))
+    assert [margin for *_, margin in counts.mistakes] == list(range(MISTAKES_KEPT + 49, 49, -1))
 
 
 def test_where_answers_came_from_is_counted() -> None:
-    tally = Tally()
+    answers = []
     for card, uuid in [("xrt:0", "a"), ("xrt:1", "a"), ("xrt:1", "b")]:
-        origin = {"card": card, "xclbin_uuid": uuid, "version": "1"}
-        tally.add(Judged(Prediction("x", (Candidate(1),), provenance=origin), 1))
-    tally.add(Judged(Prediction("x", (Candidate(1),)), 1))  # one that does not say
-    assert tally.cards == {"xrt:0": 1, "xrt:1": 2}
-    assert tally.card_images == {"a": 2, "b": 1}
+        told = Provenance(card, 1, *range(7), runs=1)
+        answers.append((Prediction("x", (Candidate(1),), xclbin_uuid=uuid, provenance=told), 1))
+    counts = counts_of(*answers, (Prediction("x", (Candidate(1),)), 1))  # one of a server that does not say
+    assert counts.cards == {"xrt:0": 1, "xrt:1": 2}
+    assert counts.xclbins == {"a": 2, "b": 1}
+
+
+def test_provenance_is_read_as_the_server_writes_it() -> None:
+    uuid = "f123456789abcdef8000000000000001"  # both halves are negative as signed numbers
+    halves = np.array([int(uuid[:16], 16), int(uuid[16:], 16)], np.uint64).view(np.int64).tolist()
+    told, read = Provenance.from_tensor([4, 2, *halves, 32, *range(100, 107), 1])
+    assert read == uuid
+    assert (told.card, told.is_emulated, told.batch_size, told.runs) == ("xrt:2", True, 32, 1)
+    assert (told.received_ns, told.upload_start_ns, told.kernel_end_ns, told.download_end_ns) == (100, 101, 104, 106)
+    assert Provenance.from_tensor([1, 0, 0, 0, 1, *range(7), 1])[1] == "0" * 32
+    with pytest.raises(ValueError, match="12 values where 13"):
+        Provenance.from_tensor([1, 0, 0, 0, 1, *range(6), 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,10 @@ def test_a_wrong_label_line_is_named(tmp_path: Path, line: str, complaint: str) 
 
 def test_unreadable_and_empty_files_are_errors(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    for read in (read_labels, read_names):
+    for read in (read_labels, read_names, read_class_map):
         with pytest.raises(DatasetError, match=r"cannot read '.*none': No such file"):
             read(tmp_path / "none")
-        with pytest.raises(DatasetError, match="in it; expected"):
+        with pytest.raises(DatasetError, match="in it"):
             read(tmp_path / "empty")
 
 
@@ -126,3 +127,80 @@ def test_folders_are_classes() -> None:
 def test_all_thousand_folders_are_numbered_as_torchvision_does() -> None:
     labels = labels_of_folders(f"val/n{7 * i:08}/x.jpg" for i in reversed(range(1000)))
     assert [labels.find(f"n{7 * i:08}/y.jpg") for i in (0, 1, 999)] == [0, 1, 999]
+
+
+def test_classes_beyond_the_network_are_refused_with_the_hint(tmp_path: Path, shared: Path) -> None:
+    hint = "the network has the classes 0 to 999: are these labels 1-based?"
+    with pytest.raises(DatasetError, match=f"r.txt, line 1: found class 1000 in .*{re.escape(hint)}"):
+        read_labels(shared / "cases" / "labels" / "r.txt")
+    (tmp_path / "l.csv").write_text("file,label\na.jpg,999\nb.jpg,1000\n")
+    (tmp_path / "m.json").write_text(json.dumps({f"n{i}": i for i in range(1, 1001)}))
+    (tmp_path / "m.txt").write_text("".join(f"n{i}\n" for i in range(1001)))
+    with pytest.raises(DatasetError, match="line 3: .*1-based"):
+        read_labels(tmp_path / "l.csv")
+    with pytest.raises(DatasetError, match="'n1000' is class 1000; .*1-based"):
+        read_class_map(tmp_path / "m.json")
+    with pytest.raises(DatasetError, match="1001 lines, but the network has 1000 classes"):
+        read_class_map(tmp_path / "m.txt")
+    with pytest.raises(DatasetError, match="the folder '1000' is class 1000; .*1-based"):
+        labels_of_folders(["1/x.jpg", "1000/x.jpg"])
+
+
+NAMES = [f"thing {i}" for i in range(1000)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "\n".join(NAMES).encode(),
+        ("\r\n".join(NAMES) + "\r\n\r\n").encode("utf-8-sig"),
+        "\r".join(NAMES).encode(),
+        "\r\n".join(NAMES).encode("utf-16"),
+        json.dumps(NAMES).encode("utf-8-sig"),
+        json.dumps(NAMES, indent=4).encode(),
+        json.dumps({str(i): ["n01", name] for i, name in enumerate(NAMES)}).encode(),
+        repr(dict(enumerate(NAMES))).encode(),  # as one much copied list has them
+        str(dict(enumerate(NAMES))).replace(", ", ",\n ").encode(),
+    ],
+)
+def test_names_are_read_from_any_systems_files(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "names.txt").write_bytes(data)
+    assert read_names(tmp_path / "names.txt") == NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("class\n" + "\n".join(NAMES), "1001 lines, but the network has 1000 classes .is the first line a heading"),
+        ("\n".join(NAMES[1:]), "999 names, but the network has 1000"),
+        ("\n" + "\n".join(NAMES), "1001 lines"),
+        ("\n".join(["{", *NAMES[1:]]), "neither JSON"),
+        (json.dumps(NAMES + ["one more"]), "1001 names"),
+        (json.dumps({str(i + 1): name for i, name in enumerate(NAMES)}), "no names of classes in it .'0'"),
+        (json.dumps([[]] * 1000), "no names of classes"),
+        ("\0\n" * 1000, "no text: it has a zero byte"),
+    ],
+)
+def test_names_that_would_be_shifted_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "names.txt").write_text(text)
+    with pytest.raises(DatasetError, match=complaint):
+        read_names(tmp_path / "names.txt")
+
+
+def test_the_lists_that_were_misread(shared: Path) -> None:
+    folder = shared / "cases" / "labels"
+    names = read_names(folder / "crlf.txt")
+    assert (names[0], names[19]) == ("archery target", "rainbow")
+    assert read_names(folder / "n_indent.json") == names
+    assert dict(read_labels(folder / "bom.txt").ids)["archery_target_01.JPEG"] == 0
+
+
+def test_a_class_without_an_image_is_named() -> None:
+    labels = labels_of_folders(["n01/x.jpg"], {"n01": 0, "n02": 1})
+    assert list(labels.missing(["n01/x.jpg"])) == ["class n02"]
+
+
+def test_labels_with_tabs_and_of_other_systems(tmp_path: Path) -> None:
+    for data in (b"a.jpg\t1\nb c.jpg 2\n", "a.jpg 1\r\nb c.jpg 2".encode("utf-16"), b"\xef\xbb\xbfa.jpg 1\rb c.jpg  2"):
+        (tmp_path / "labels.txt").write_bytes(data)
+        assert read_labels(tmp_path / "labels.txt").ids == {"a.jpg": 1, "b c.jpg": 2}

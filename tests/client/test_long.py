@@ -54,7 +54,7 @@ def test_five_thousand_jpegs_killed_three_times(
     resume: list[str] = []
     for count in (1000, 2000, 4000):
         process = start(*job("broken.csv", *resume))
-        wait_for_records(tmp_path / "broken.csv.journal", count, process)
+        wait_for_records(tmp_path / "broken.sqlite", count, process)
         process.kill()
         process.wait()
         resume = ["--resume"]
@@ -77,7 +77,7 @@ def test_memory_is_flat_at_fifty_thousand(start: Start, fast_server: Server, tmp
 
 
 def peak_memory_kib(start: Start, server: Server, folder: Path, count: int) -> int:
-    """The most memory that a run over so many images took, journal, results, report and profile included."""
+    """The most memory that a run over so many images took, results, report and profile included."""
     labels = make_images(folder, 10, size_bytes=20_000)
     with labels.open("a") as more:
         for i in range(10, count):  # links: it is the client that is to be filled, not the disk

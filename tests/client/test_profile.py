@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from resnet50_client.prediction import Candidate, Prediction, Times
+from resnet50_client.prediction import Candidate, Prediction, Provenance, Times
 from resnet50_client.profile import Profile, derive, models_busy_s
 from resnet50_client.trace import Trace
 
@@ -36,7 +36,7 @@ EXPECTED_MS = {
 
 def prediction(clock_ms: int = 0, slot: int = 0, batch: int = 1, card: str = "xrt:0", **extra: Any) -> Prediction:
     """An image that was answered at 32 ms, by a card whose clock is ahead."""
-    told = {name: at + clock_ms * MS for name, at in CARD.items()} | {"batch": batch, "card": card}
+    told = Provenance(card, batch, **{name: at + clock_ms * MS for name, at in CARD.items()}, runs=1)
     times = Times(0, 2 * MS, 32 * MS, slot)
     return Prediction("a.jpg", (Candidate(1),), server="grpc://x:1", provenance=told, times=times, **extra)
 
@@ -58,13 +58,6 @@ def test_a_clock_that_is_wrong_moves_only_the_way_back(clock_ms: int) -> None:
     assert derived == EXPECTED_MS | {"client": 2, "preprocessing": 8 + 2}
 
 
-def test_durations_alone_are_put_before_the_answer() -> None:
-    told = {"queue_us": 5000, "copy_us": 3000, "kernel_us": 10_000, "card": "xrt:0", "batch": 2}
-    times = Times(0, 2 * MS, 32 * MS, 0)
-    derived = in_ms(derive(Prediction("a.jpg", (Candidate(1),), provenance=told, times=times)))
-    assert derived == EXPECTED_MS | {"client": 2, "preprocessing": 12, "download": 0, "inference": 13}
-
-
 def test_without_the_cards_times_those_of_the_client_remain() -> None:
     bare = Prediction("a.jpg", (Candidate(1),), times=Times(0, 2 * MS, 32 * MS, 0))
     assert in_ms(derive(bare)) == {"total": 32, "client": 2}
@@ -81,8 +74,8 @@ def test_the_table_describes() -> None:
     assert values == pytest.approx([4, 0.025, 0.012909944, 0.010, 0.0175, 0.025, 0.0325, 0.040])
 
 
-def verdict(profile: Profile, run_s: float, cpu_s: float = 0.0, window: int = 64, **models_s: float) -> str:
-    return profile.verdict(profile.stages(run_s, cpu_s, models_s), run_s, window)
+def verdict(profile: Profile, run_s: float, cpu_s: float = 0.0, concurrency: int = 64, **models_s: float) -> str:
+    return profile.verdict(profile.stages(run_s, cpu_s, models_s), run_s, concurrency)
 
 
 def test_a_batch_counts_its_card_time_once() -> None:
@@ -105,8 +98,8 @@ def test_the_bottleneck_is_named_with_what_to_do() -> None:
     assert "the card, busy 80 % of the time: it computes on the CPU" in verdict(software, 0.0125)
     assert "the preprocess, busy 90 %" in verdict(large, 1.0, preprocess=0.9)
     assert "the client, busy 95 %" in verdict(large, 1.0, cpu_s=0.95)
-    assert "1 images of a window of 64 are under way: too few images" in verdict(large, 1.0)
-    assert "raise --window" in verdict(large, 1.0, window=1)
+    assert "1 of 64 images are in flight: too few images" in verdict(large, 1.0)
+    assert "raise --concurrency" in verdict(large, 1.0, concurrency=1)
 
 
 def test_tritons_own_times_stand_in_for_the_cards() -> None:
@@ -120,11 +113,13 @@ def test_tritons_own_times_stand_in_for_the_cards() -> None:
 
 
 def test_the_trace_is_one_that_viewers_read(tmp_path: Path) -> None:
-    with Trace(tmp_path / "t.json") as trace:
+    with (tmp_path / "t.json").open("w") as file:
+        trace = Trace(file)
         trace.add(prediction(slot=0, batch=2))
         trace.add(prediction(slot=1, batch=2))
         trace.add(prediction(clock_ms=7000, slot=2))
         trace.add(Prediction("bare.jpg", times=Times(0, MS, 2 * MS, 3)))
+        trace.finish()
     events = json.loads((tmp_path / "t.json").read_text())
     drawn = [event for event in events if event["ph"] == "X"]
     first = {event["name"]: (event["ts"], event["dur"]) for event in drawn if event["pid"] == 1 and event["tid"] == 0}

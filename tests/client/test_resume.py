@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import resource
+import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,7 +43,7 @@ def job(val: Path, tmp_path: Path) -> Callable[[str], list[Any]]:
     def options(outfile: str, *others: Any) -> list[Any]:
         labels = val.with_suffix(".labels.txt")
         results = ["--outfile", tmp_path / outfile, "--json"]
-        return ["accuracy", val, "--labels", labels, "--window", 4, *results, *others]
+        return ["accuracy", val, "--labels", labels, "--concurrency", 4, *results, *others]
 
     return options
 
@@ -54,10 +59,24 @@ def rows(path: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in OF_THE_MOMENT} for row in csv.DictReader(file)]
 
 
-def wait_for_records(journal: Path, count: int, process: subprocess.Popen[str]) -> None:
-    """Wait until so many lines are in a journal."""
+def recorded(run_file: Path) -> int:
+    """How many answers are in a run that another process has: in a copy, as a kill would leave it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy.sqlite")
+        for suffix in ("-wal", ""):  # in this order, a checkpoint in between puts nothing into neither
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(f"{run_file}{suffix}", f"{copy}{suffix}")
+        try:
+            with contextlib.closing(sqlite3.connect(copy)) as db:
+                return int(db.execute("SELECT COUNT(*) FROM answer").fetchone()[0])
+        except sqlite3.DatabaseError:  # not made yet, or copied in the midst of a write
+            return 0
+
+
+def wait_for_records(run_file: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until so many answers are in a run."""
     deadline = time.monotonic() + 300
-    while not journal.exists() or journal.read_bytes().count(b"\n") < count:
+    while recorded(run_file) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -69,7 +88,7 @@ def test_killed_three_times(run: Run, start: Start, fast_server: Server, job: An
     resume: list[str] = []
     for count in (1, 300, 600):
         process = start(*job("broken.csv", *resume), "--url", fast_url)
-        wait_for_records(tmp_path / "broken.csv.journal", count, process)
+        wait_for_records(tmp_path / "broken.sqlite", count, process)
         process.kill()
         process.wait()
         resume = ["--resume"]
@@ -79,7 +98,7 @@ def test_killed_three_times(run: Run, start: Start, fast_server: Server, job: An
     done = run(*job("broken.csv", "--resume"), "--url", fast_url)
     assert done.returncode == straight.returncode == 1
     summary = json.loads(done.stdout)
-    assert 599 <= summary["resumed"] < COUNT  # the first line of a journal is no image
+    assert 600 <= summary["resumed"] < COUNT
     assert comparable(summary) == comparable(json.loads(straight.stdout))
     assert rows(tmp_path / "broken.csv") == rows(tmp_path / "straight.csv")
     assert len(rows(tmp_path / "broken.csv")) == COUNT
@@ -90,7 +109,7 @@ def test_killed_three_times(run: Run, start: Start, fast_server: Server, job: An
 def test_ctrl_c_and_resume(run: Run, start: Start, fast_server: Server, job: Any, tmp_path: Path) -> None:
     fast_url = f"http://{fast_server.http_url}"
     process = start(*job("r.jsonl"), "--url", fast_url)
-    wait_for_records(tmp_path / "r.jsonl.journal", 100, process)
+    wait_for_records(tmp_path / "r.sqlite", 100, process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -103,26 +122,58 @@ def test_ctrl_c_and_resume(run: Run, start: Start, fast_server: Server, job: Any
 
 
 def test_a_full_disk_loses_nothing(run: Run, fast_server: Server, job: Any, tmp_path: Path) -> None:
-    def no_file_over_50_kb() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+    def no_file_over_a_megabyte() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
     options = ("--url", fast_server.grpc_url)
-    broken = run(*job("r.csv"), *options, preexec_fn=no_file_over_50_kb)
+    broken = run(*job("r.csv"), *options, preexec_fn=no_file_over_a_megabyte)
     assert broken.returncode == 2
-    assert "File too large" in broken.stderr
+    assert f"cannot write to {tmp_path}/r.sqlite" in broken.stderr
     assert "Traceback" not in broken.stderr
-    assert (tmp_path / "r.csv.journal").stat().st_size == 50_000  # to the last byte, in the midst of a line
+    assert 0 < recorded(tmp_path / "r.sqlite") < COUNT
     done = run(*job("r.csv", "--resume"), *options)
     straight = run(*job("straight.csv"), *options)
     assert comparable(json.loads(done.stdout)) == comparable(json.loads(straight.stdout))
     assert rows(tmp_path / "r.csv") == rows(tmp_path / "straight.csv")
 
 
+def test_another_run_on_the_same_file_is_refused(
+    run: Run, start: Start, fast_server: Server, job: Any, tmp_path: Path
+) -> None:
+    process = start(*job("r.csv"), "--url", fast_server.grpc_url)
+    wait_for_records(tmp_path / "r.sqlite", 1, process)
+    second = run(*job("r.jsonl", "--resume"), "--url", fast_server.grpc_url)
+    assert second.returncode == 2
+    assert f"r.sqlite' is in use: process {process.pid} on {socket.gethostname()} has it since 20" in second.stderr
+    assert process.communicate(timeout=60)[1] == ""  # and the first one does not notice
+
+
+def test_of_a_complete_run_the_files_are_written_again(run: Run, fast_server: Server, few: Any, tmp_path: Path) -> None:
+    run(*few, "--url", fast_server.grpc_url)
+    few[few.index(tmp_path / "r.csv")] = tmp_path / "r.jsonl"
+    done = run(*few, "--resume", "--url", fast_server.grpc_url)
+    assert json.loads(done.stdout)["resumed"] == FEW
+    assert [json.loads(line)["file"] for line in (tmp_path / "r.jsonl").read_text().splitlines()] == [
+        row["file"] for row in rows(tmp_path / "r.csv")
+    ]
+    assert sorted(path.name for path in tmp_path.glob("r.*")) == ["r.csv", "r.jsonl", "r.sqlite"]
+
+
 @pytest.fixture
 def few(tmp_path: Path) -> list[Any]:
     """The options of a shorter run, for the servers below, of which each batch takes its time."""
     labels = make_images(tmp_path / "few", FEW)
-    return ["accuracy", tmp_path / "few", "--labels", labels, "--window", 4, "--outfile", tmp_path / "r.csv", "--json"]
+    return [
+        "accuracy",
+        tmp_path / "few",
+        "--labels",
+        labels,
+        "--concurrency",
+        4,
+        "--outfile",
+        tmp_path / "r.csv",
+        "--json",
+    ]
 
 
 @pytest.fixture
@@ -158,7 +209,7 @@ def test_a_restart_of_the_server_loses_nothing(
     server = restartable()
     url = f"grpc://{server.grpc_url}" if protocol == "grpc" else f"http://{server.http_url}"
     process = start(*few, "--url", url, *(["--shm"] if shm else []))
-    wait_for_records(tmp_path / "r.csv.journal", 50, process)
+    wait_for_records(tmp_path / "r.sqlite", 50, process)
     if how == "kill":
         server.process.kill()
     server.stop()
@@ -176,7 +227,7 @@ def test_a_server_that_stays_away_ends_the_run_and_resume_goes_on(
 ) -> None:
     server = restartable()
     process = start(*few, "--url", server.grpc_url, "--retry-s", "0.5")
-    wait_for_records(tmp_path / "r.csv.journal", 50, process)
+    wait_for_records(tmp_path / "r.sqlite", 50, process)
     server.kill()
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -191,10 +242,10 @@ def test_resume_wants_the_same_job(run: Run, fast_server: Server, val: Path, tmp
     other = tmp_path / "other.txt"
     other.write_text("00001.jpg 5\n")
     url = ("--url", fast_server.grpc_url)
-    run("accuracy", val / "00001.jpg", "--labels", other, "--journal", tmp_path / "j", *url)
-    done = run("accuracy", val, "--labels", other, "--journal", tmp_path / "j", "--resume", *url)
+    run("accuracy", val / "00001.jpg", "--labels", other, "--outfile", tmp_path / "j.sqlite", *url)
+    done = run("accuracy", val, "--labels", other, "--outfile", tmp_path / "j.sqlite", "--resume", *url)
     assert done.returncode == 2
     assert "another run" in done.stderr
     done = run("accuracy", val, "--labels", other, "--resume", *url)
     assert done.returncode == 2
-    assert "name its --outfile or its --journal" in done.stderr
+    assert "name its --outfile" in done.stderr

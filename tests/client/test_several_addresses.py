@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from resnet50_client.connect import Connection
 from resnet50_client.endpoint import Access, Endpoint
+from resnet50_client.transport import Connection
 from tritonclient.grpc import service_pb2
 
 EXTENSION = "x" * 5_000_000  # more than the 4 MiB that gRPC takes by itself

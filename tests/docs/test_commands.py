@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from resnet50_client.parser import build_parser as client_parser
+from resnet50_client.cli import build_parser as client_parser
 from resnet50_triton.cli import build_parser as backend_parser
 from resnet50_triton.triton.parameters import PREPROCESS
 

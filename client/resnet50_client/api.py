@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from resnet50_client.connect import Connection, Payload, bytes_payload, pixels_payload
+from resnet50_client.balancer import Balancer
 from resnet50_client.endpoint import Access, Endpoint
 from resnet50_client.errors import DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
-from resnet50_client.images import Item, item_of_file
+from resnet50_client.images import Image, Item, as_images, as_item
 from resnet50_client.pixels import decode_pixels, require_opencv
-from resnet50_client.prediction import Candidate, Prediction, Times, rank_logits
-from resnet50_client.servers import Servers
+from resnet50_client.prediction import Candidate, Prediction, Provenance, Times, rank_logits
 from resnet50_client.shm import SharedMemory
-
-# Encoded bytes, the path of a file that holds them, or something with a name that can be read.
-Image = Union[bytes, str, "os.PathLike[str]", Item]
+from resnet50_client.transport import Connection, Payload, ServerFault, bytes_payload, pixels_payload
 
 TOP = 5  # as many classes as the accelerator itself ranks
-WINDOW = 64  # for each server
-ORDER_BUFFER = 4  # windows of answers that may wait for an earlier image before sending pauses
+CONCURRENCY = 64  # images in flight for each server
+ORDER_BUFFER = 4  # times `concurrency`: answers that may wait for an earlier image before sending pauses
 RANKED = ("LOGITS", "TOP5")  # the better first
 PROVENANCE = "PROVENANCE"
+BGR = "BGR"  # the order of the card, and of OpenCV
 # One black pixel: a picture to ask about when it is only the class names that are wanted.
 TINY_PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c636060"
@@ -47,6 +43,8 @@ class ServerInfo:
     server: str
     model: str
     cards: tuple[str, ...]  # as configured, such as "software:0"; empty if the server does not say
+    xclbins: tuple[str, ...] = ()  # UUIDs, as configured
+    tells_provenance: bool = False  # whether each answer says where and when it was computed
 
     @property
     def computes_nothing(self) -> bool:
@@ -68,7 +66,7 @@ class AsyncClient:
         shm: bool = False,
         top: int = TOP,
         names: Sequence[str] | None = None,
-        window: int | None = None,
+        concurrency: int | None = None,
         timeout_s: float = 300.0,
         retry_s: float = 30.0,
     ) -> None:
@@ -84,18 +82,20 @@ class AsyncClient:
             shm: pass images in shared memory; only for servers on this machine.
             top: classes to rank for each image.
             names: class names by id; None asks the server for them.
-            window: images under way at once, 64 for each server if None. The servers make their batches from them.
+            concurrency: images in flight at once, 64 for each server if None. The servers make their batches from them.
             timeout_s: how long one request may take.
-            retry_s: how long to go on trying while every server says UNAVAILABLE.
+            retry_s: how long to go on trying while every server is unavailable or fails.
 
         Raises:
             DatasetError: an option out of its range, or options that do not go together.
         """
         urls = [url] if url is None or isinstance(url, str) else list(url)
         self.endpoints = [Endpoint.parse(each, protocol) for each in urls]
-        self.window = WINDOW * len(urls) if window is None else window
-        if top < 1 or self.window < 1 or not urls:
-            raise DatasetError(f"top, window and urls must be at least 1, not {top}, {window} and {len(urls)}")
+        self.concurrency = CONCURRENCY * len(urls) if concurrency is None else concurrency
+        if top < 1 or self.concurrency < 1 or not urls:
+            raise DatasetError(
+                f"top, concurrency and urls must be at least 1, not {top}, {concurrency} and {len(urls)}"
+            )
         remote = [str(endpoint) for endpoint in self.endpoints if not endpoint.is_local]
         if shm and remote:
             raise DatasetError(f"shared memory is for servers on this machine, and {remote[0]} is not (leave out shm)")
@@ -110,11 +110,12 @@ class AsyncClient:
         self._retry_s = retry_s
         self._names: Mapping[int, str] | None = dict(enumerate(names)) if names is not None else None
         self._room: asyncio.Semaphore
-        self._servers: Servers
+        self._servers: Balancer
         self._memory: SharedMemory | None = None
         self._slots: list[int] = []
         self._outputs: list[str] = []
         self._classes = 0
+        self._channel_order = ""
         self.unreachable: dict[str, str] = {}  # URL and reason of servers that did not answer at the start
 
     async def __aenter__(self) -> AsyncClient:
@@ -124,11 +125,11 @@ class AsyncClient:
             ServerUnavailable: nobody answers.
             ModelMismatch: no such model, or other tensors than expected.
         """
-        self._room = asyncio.Semaphore(self.window)
-        self._slots = list(range(self.window - 1, -1, -1))
-        self._servers = Servers(
+        self._room = asyncio.Semaphore(self.concurrency)
+        self._slots = list(range(self.concurrency - 1, -1, -1))
+        self._servers = Balancer(
             [
-                Connection(endpoint, self._access, connections=self.window, timeout_s=self._timeout_s)
+                Connection(endpoint, self._access, connections=self.concurrency, timeout_s=self._timeout_s)
                 for endpoint in self.endpoints
             ],
             self._retry_s,
@@ -152,12 +153,13 @@ class AsyncClient:
             self._memory.close()
 
     async def _greet(self) -> None:
-        self._memory = SharedMemory(self.window) if self.shm else None
+        self._memory = SharedMemory(self.concurrency) if self.shm else None
         self.unreachable = {}
         for connection in self._servers.connections:
             try:
                 await connection.server_metadata()
                 self._adopt(await connection.model_metadata(self.model), connection)
+                await self._adopt_order(connection)
                 if self._memory:
                     await self._share(connection, self._memory)
             except ServerUnavailable as error:
@@ -204,13 +206,27 @@ class AsyncClient:
                 f"top {self.top} was asked for, but {ranked} of model '{self.model}' "
                 f"ranks only {widths[ranked]} classes"
             )
-        outputs = [ranked] + [PROVENANCE] * (PROVENANCE in widths)
-        if self._outputs and outputs != self._outputs:
+        if self._outputs and ranked != self._outputs[0]:
             raise ModelMismatch(
-                f"model '{self.model}' gives {', '.join(outputs)} on {connection.endpoint} but "
-                f"{', '.join(self._outputs)} on another server: their answers cannot be compared"
+                f"model '{self.model}' gives {ranked} on {connection.endpoint} but "
+                f"{self._outputs[0]} on another server: their answers cannot be compared"
             )
-        self._outputs, self._classes = outputs, widths[ranked]
+        tells = (PROVENANCE, "INT64") in [(tensor["name"], tensor["datatype"]) for tensor in metadata["outputs"]]
+        tells &= not self._outputs or PROVENANCE in self._outputs  # asked of all, or of none
+        self._outputs, self._classes = [ranked] + [PROVENANCE] * tells, widths[ranked]
+
+    async def _adopt_order(self, connection: Connection) -> None:
+        """Note in which order the model takes the channels of PIXELS."""
+        try:
+            order = (await connection.facts(self.model)).channel_order
+        except RequestRefused:  # as by a balancer that lets only inference pass
+            order = BGR
+        if self.pixels and self._channel_order not in ("", order):
+            raise ModelMismatch(
+                f"model '{self.model}' takes PIXELS as {order} on {connection.endpoint} but as "
+                f"{self._channel_order} on another server: serve both with one channel_order"
+            )
+        self._channel_order = order
 
     async def describe(self) -> ServerInfo:
         """Ask who answers: server versions, model and cards.
@@ -218,22 +234,23 @@ class AsyncClient:
         Raises:
             ServerUnavailable: nobody answers.
         """
-        servers, models, cards = set(), set(), set()
+        servers, models, cards, xclbins = set(), set(), set(), set()
         for connection in self._servers.connections:
             if str(connection.endpoint) in self.unreachable:
                 continue
             server = await connection.server_metadata()
             servers.add(f"{server['name']} {server['version']}")
             models.add(f"{self.model} {(await connection.model_metadata(self.model))['versions'][-1]}")
-            config = await connection.model_config(self.model)
-            steps = [step["model_name"] for step in config.get("ensemble_scheduling", {}).get("step", [])]
-            configs = [config] + [await connection.model_config(step) for step in steps]
-            cards |= {c["parameters"]["card"]["string_value"] for c in configs if "card" in c.get("parameters", {})}
+            facts = await connection.facts(self.model)
+            cards.add(facts.cards)
+            xclbins.add(facts.xclbin_uuid)
         return ServerInfo(
             url=", ".join(map(str, self.endpoints)),
             server=", ".join(sorted(servers)),
             model=", ".join(sorted(models)),
-            cards=tuple(sorted(cards)),
+            cards=tuple(sorted(cards - {""})),
+            xclbins=tuple(sorted(xclbins - {""})),
+            tells_provenance=PROVENANCE in self._outputs,
         )
 
     async def statistics(self) -> dict[str, list[dict[str, Any]]]:
@@ -246,19 +263,21 @@ class AsyncClient:
                 continue
         return counted
 
-    async def classify(self, images: Iterable[Image]) -> list[Prediction]:
+    async def classify(self, images: Image | Iterable[Image]) -> list[Prediction]:
         """Classify images; the answers are in the order of `images`. Like `stream`, as a list."""
         return [prediction async for prediction in self.stream(images)]
 
-    async def stream(self, images: Iterable[Image]) -> AsyncGenerator[Prediction, None]:
-        """Classify images, `window` at a time, and yield the answers in order.
+    async def stream(self, images: Image | Iterable[Image]) -> AsyncGenerator[Prediction, None]:
+        """Classify images, `concurrency` at a time, and yield the answers in order.
 
-        Images are read when their turn comes, so memory holds one window of them.
+        Images are read when their turn comes, so memory holds no more of them than are in flight.
 
         An image that cannot be read or that the server refuses yields a Prediction with `error` set.
 
         Args:
-            images: encoded bytes, paths or Items; taken from the iterable as there is room.
+            images: one or several; an iterable is taken from as there is room. An image is a path (str or Path),
+                encoded bytes, a picture of Pillow, an Item, or an array: uint8 (H, W, 3) in RGB, (H, W) in grey, or
+                (N,) encoded.
 
         Raises:
             ServerUnavailable: every server went away and stayed away.
@@ -274,9 +293,9 @@ class AsyncClient:
                     self._slots.append(slot)
 
         try:
-            for position, image in enumerate(images):
-                pending.append(asyncio.create_task(one(_as_item(position, image))))
-                while pending and (pending[0].done() or len(pending) >= ORDER_BUFFER * self.window):
+            for position, image in enumerate(as_images(images)):
+                pending.append(asyncio.create_task(one(as_item(image, f"image {position}"))))
+                while pending and (pending[0].done() or len(pending) >= ORDER_BUFFER * self.concurrency):
                     yield await pending.popleft()
             while pending:
                 yield await pending.popleft()
@@ -286,29 +305,36 @@ class AsyncClient:
             await asyncio.gather(*pending, return_exceptions=True)
 
     async def _classify_one(self, item: Item, slot: int) -> Prediction:
-        start_ns = sent_ns = time.time_ns()
-        started = time.perf_counter()
-        connection = None
+        start_ns = time.time_ns()
         try:
             payload = await asyncio.to_thread(self._load, item, slot)
-            sent_ns, started = time.time_ns(), time.perf_counter()
-            answer, connection = await self._servers.infer(self.model, payload, self._outputs)
-            latency_s = time.perf_counter() - started
-            times = Times(start_ns, sent_ns, time.time_ns(), slot)
         except OSError as error:
             return Prediction(item.name, error=f"cannot read the file: {error.strerror or error}")
         except RequestRefused as error:
-            times = Times(start_ns, sent_ns, time.time_ns(), slot)
-            return Prediction(item.name, error=str(error), latency_s=time.perf_counter() - started, times=times)
-        prediction = self._rank(item.name, answer)
-        provenance = json.loads(answer[PROVENANCE].item()) if PROVENANCE in answer else None
-        server = str(connection.endpoint)
-        return replace(prediction, latency_s=latency_s, server=server, provenance=provenance, times=times)
+            return Prediction(item.name, error=str(error))
+        sent_ns, started = time.time_ns(), time.perf_counter()
+        try:
+            answer, connection = await self._infer(payload)
+            prediction = replace(self._rank(item.name, answer), server=str(connection.endpoint))
+            prediction = _with_origin(prediction, answer, connection)
+        except (RequestRefused, ServerFault) as error:
+            prediction = Prediction(item.name, error=str(error), is_server_fault=isinstance(error, ServerFault))
+        times = Times(start_ns, sent_ns, time.time_ns(), slot)
+        return replace(prediction, latency_s=time.perf_counter() - started, times=times)
+
+    async def _infer(self, payload: Payload) -> tuple[Mapping[str, npt.NDArray[Any]], Connection]:
+        try:
+            return await self._servers.infer(self.model, payload, self._outputs)
+        except RequestRefused as error:
+            if PROVENANCE not in self._outputs or PROVENANCE not in str(error):
+                raise
+        self._outputs = self._outputs[:1]  # a server came back, or came in, that does not tell it
+        return await self._servers.infer(self.model, payload, self._outputs)
 
     def _load(self, item: Item, slot: int) -> Payload:
         """Read an image, decode it if that is ours to do, and put it into shared memory. Runs on a thread."""
         data = item.read()
-        payload = pixels_payload(decode_pixels(data)) if self.pixels else bytes_payload(data)
+        payload = pixels_payload(decode_pixels(data, self._channel_order)) if self.pixels else bytes_payload(data)
         if self._memory:
             content = payload.data.tobytes() if self.pixels else data
             size_bytes = self._memory.put(slot, content, is_string=not self.pixels)
@@ -328,13 +354,20 @@ class AsyncClient:
     async def _learn_names(self) -> None:
         """Ask for the names of all classes: Triton tells them as part of a classification, whatever the image."""
         if self._names is None and "LOGITS" in self._outputs:  # the extension ranks scores, and TOP5 has none
-            payload = pixels_payload(decode_pixels(TINY_PNG)) if self.pixels else bytes_payload(TINY_PNG)
+            payload = (
+                pixels_payload(decode_pixels(TINY_PNG, self._channel_order)) if self.pixels else bytes_payload(TINY_PNG)
+            )
             answer, _ = await self._servers.infer(self.model, payload, ["LOGITS"], class_count=self._classes)
             fields = [line.decode("utf-8", "replace").split(":", 2) for line in answer["LOGITS"]]
             self._names = {int(field[1]): field[2] for field in fields if len(field) == 3}
 
 
-def _as_item(position: int, image: Image) -> Item:
-    if isinstance(image, Item):
-        return image
-    return Item(f"image {position}", lambda: image) if isinstance(image, bytes) else item_of_file(image)
+def _with_origin(prediction: Prediction, answer: Mapping[str, npt.NDArray[Any]], connection: Connection) -> Prediction:
+    """Add what is known of where it was computed."""
+    if PROVENANCE not in answer:
+        return replace(prediction, xclbin_uuid=connection.xclbin_uuid)
+    try:
+        provenance, uuid = Provenance.from_tensor(answer[PROVENANCE].ravel().tolist())
+    except ValueError as error:
+        raise ServerFault(f"{connection.endpoint} failed: {error}") from error
+    return replace(prediction, xclbin_uuid=uuid, provenance=provenance)

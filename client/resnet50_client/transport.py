@@ -19,8 +19,14 @@ from resnet50_client.endpoint import Access, Endpoint
 from resnet50_client.errors import ModelMismatch, RequestRefused, ServerUnavailable
 from resnet50_client.shm import SharedMemory
 
-# gRPC status names and HTTP codes that mean "not now": the only answers that are worth a second try.
-UNAVAILABLE = {"StatusCode.UNAVAILABLE", "502", "503", "504"}
+# gRPC status names and HTTP codes of what is not the image's fault: "not now", a model's process that died, a proxy
+# without a server behind it. They are worth another try, and they say nothing about the image.
+UNAVAILABLE = {"StatusCode.UNAVAILABLE", "429", "502", "503", "504"}
+SERVER_FAULT = {
+    *("StatusCode.INTERNAL", "StatusCode.UNKNOWN", "StatusCode.ABORTED", "StatusCode.DATA_LOSS"),
+    *("StatusCode.CANCELLED", "StatusCode.RESOURCE_EXHAUSTED", "499", "500"),
+}
+FAULT_WORDS = ("is not healthy", "Failed to process the request")
 # Of a model that was there a moment ago it means the same: so Triton answers over gRPC while it ends.
 NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
 RESTRICTED = "protocol is restricted"  # UNAVAILABLE too, and so it stays until a header is sent
@@ -30,6 +36,10 @@ LONGEST_DELAY_S = 2.0
 
 class TryAgain(ServerUnavailable):
     """The server said "not now", or there was none to say it."""
+
+
+class ServerFault(TryAgain):
+    """The server is there, and failed at this request by no fault of the image."""
 
 
 class _NotFound(RequestRefused):
@@ -47,6 +57,15 @@ class Payload:
     size_bytes: int = 0  # there
 
 
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model's configuration says; "" is what it does not say."""
+
+    cards: str  # such as "software:0", or several with commas between them
+    channel_order: str  # of PIXELS: BGR or RGB
+    xclbin_uuid: str  # 32 hex digits
+
+
 class Connection:
     """An open connection to one server. Use from one event loop; close when done."""
 
@@ -56,14 +75,16 @@ class Connection:
         Args:
             endpoint: the server.
             access: certificates and headers.
-            connections: how many requests may be under way at once (HTTP needs a connection for each).
+            connections: how many requests may be in flight at once (HTTP needs a connection for each).
             timeout_s: how long one request may take.
         """
         self.endpoint = endpoint
+        self.xclbin_uuid: str | None = None  # as `facts` found it
+        self.is_known = False  # whether `facts` has asked since the server was last away
         self._timeout_s = timeout_s
         self._call_options: dict[str, Any] = {}
         self._json_options: dict[str, Any] = {}
-        self._lost: type[Exception] | tuple[()] = ()  # what else a broken connection raises
+        self._lost: tuple[type[Exception], ...] = ()  # what else a broken connection raises
         self._shm: SharedMemory | None = None
         self._api: Any
         headers = {name.lower(): value for name, value in access.headers.items()}  # gRPC takes no capitals
@@ -86,7 +107,7 @@ class Connection:
             import tritonclient.http.aio
 
             self._api = tritonclient.http.aio
-            self._lost = aiohttp.ClientError
+            self._lost = (aiohttp.ClientError, ConnectionError)
             tls = {"ssl": True, "ssl_context": access.ssl_context()} if endpoint.tls else {}
             self._client = self._api.InferenceServerClient(
                 endpoint.address, conn_limit=connections, conn_timeout=timeout_s, **tls
@@ -136,7 +157,7 @@ class Connection:
         """The models that could be asked for instead, as a remark; nothing where the server does not tell anyone."""
         try:
             index: Any = await self._query(self._client.get_model_repository_index)
-        except RequestRefused:
+        except (RequestRefused, ServerUnavailable):
             return ""
         entries = index.get("models", []) if isinstance(index, dict) else index
         ready = sorted({entry["name"] for entry in entries if entry.get("state") == "READY"})
@@ -147,6 +168,17 @@ class Connection:
         answer = await self._query(self._client.get_model_config, model)
         config: dict[str, Any] = answer.get("config", answer)
         return config
+
+    async def facts(self, model: str) -> ModelFacts:
+        """What the configurations of a model and, if it is an ensemble, of its steps say."""
+        config = await self.model_config(model)
+        steps = [step["model_name"] for step in config.get("ensemble_scheduling", {}).get("step", [])]
+        told = [(await self.model_config(step)).get("parameters", {}) for step in steps]
+        told.append(config.get("parameters", {}))
+        values = {name: value.get("string_value", "") for one in told for name, value in one.items()}
+        uuid = values.get("xclbin_uuid", "").replace("-", "").lower()
+        self.xclbin_uuid, self.is_known = uuid or None, True
+        return ModelFacts(values.get("card", ""), values.get("channel_order", "BGR"), uuid)
 
     async def statistics(self) -> list[dict[str, Any]]:
         """Ask what Triton counted of each model since it was loaded."""
@@ -184,7 +216,7 @@ class Connection:
 
         Raises:
             RequestRefused: the server answered with an error; this image cannot be classified.
-            TryAgain: the server is unavailable.
+            TryAgain: the server is unavailable, or failed (ServerFault).
             ServerUnavailable: no answer in time.
         """
         wanted = [self._api.InferRequestedOutput(output, class_count=class_count) for output in outputs]
@@ -201,7 +233,10 @@ class Connection:
             if isinstance(error, _NotFound):
                 raise self._unavailable(error) from error
             raise
-        return {output: result.as_numpy(output)[0] for output in outputs}
+        try:
+            return {output: result.as_numpy(output)[0] for output in outputs}
+        except (TypeError, IndexError, ValueError) as error:
+            raise ServerFault(f"{self.endpoint} failed: its answer is without {', '.join(outputs)}") from error
 
     def _tensor(self, payload: Payload) -> Any:
         tensor = self._api.InferInput(payload.tensor, list(payload.data.shape), payload.datatype)
@@ -227,12 +262,20 @@ class Connection:
                 raise self._no_answer() from error
             if error.status() in UNAVAILABLE and RESTRICTED not in str(error.message()):
                 raise self._unavailable(error.message()) from error
+            if self._is_server_fault(error):
+                raise ServerFault(f"{self.endpoint} failed: {error.message()}") from error
             refusal = _NotFound if error.status() in NOT_FOUND else RequestRefused
             raise refusal(str(error.message())) from error
         except asyncio.TimeoutError as error:  # before what is next: aiohttp's timeouts are both
             raise self._no_answer() from error
         except self._lost as error:
             raise self._unavailable(error) from error
+
+    @staticmethod
+    def _is_server_fault(error: InferenceServerException) -> bool:
+        message = str(error.message())
+        is_said = any(words in message for words in FAULT_WORDS)  # over HTTP some of them come as 400
+        return (is_said or error.status() in SERVER_FAULT) and "larger than max" not in message
 
     def _no_answer(self) -> ServerUnavailable:
         return ServerUnavailable(f"no answer from {self.endpoint} within {self._timeout_s:g} s")
@@ -247,7 +290,7 @@ def bytes_payload(image: bytes) -> Payload:
 
 
 def pixels_payload(pixels: npt.NDArray[np.uint8]) -> Payload:
-    """pixels: uint8 (224, 224, 3), BGR, as the tensor PIXELS."""
+    """pixels: uint8 (224, 224, 3), in the model's `channel_order`, as the tensor PIXELS."""
     return Payload("PIXELS", "UINT8", pixels[None])
 
 

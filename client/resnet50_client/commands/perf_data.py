@@ -1,8 +1,8 @@
-"""Write input files for perf_analyzer: images as IMAGE and as PIXELS, and what the server answered to each."""
+"""`resnet50-client perf-data`: input files for perf_analyzer, with what the server answered to each image."""
 
 from __future__ import annotations
 
-import asyncio
+import argparse
 import base64
 import json
 import struct
@@ -12,11 +12,43 @@ from typing import Any
 
 import numpy as np
 
-from resnet50_client.client import AsyncClient
+from resnet50_client.api import AsyncClient
+from resnet50_client.commands.arguments import add_server, positive, server_options
+from resnet50_client.commands.interrupt import run_until_done
 from resnet50_client.errors import DatasetError
-from resnet50_client.images import Item
+from resnet50_client.images import Item, find_images
 from resnet50_client.pixels import decode_pixels, require_opencv
 from resnet50_client.prediction import Prediction
+from resnet50_client.screen import consoles
+
+HELP = "write input files for perf_analyzer, with the right answers in them"
+EXAMPLES = """\
+examples:
+  resnet50-client perf-data val/ -o perf/
+  perf_analyzer -m classify -i grpc -u localhost:8001 --input-data perf/classify.json --concurrency-range 32
+  perf_analyzer -m resnet50 -i grpc -u localhost:8001 --input-data perf/resnet50.json -b 8 --concurrency-range 8
+
+Writes classify.json (IMAGE: the files as they are) and resnet50.json (PIXELS: decoded here, which needs OpenCV).
+The answers of the server at --url go with them, so that perf_analyzer notices a wrong one under load.
+
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its arguments."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder, archive or list")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where to write")
+    parser.add_argument("--limit", type=positive, default=100, metavar="N", help="at most so many images (default 100)")
+    add_server(parser, model=False)
+
+
+def run(options: argparse.Namespace) -> bool:
+    """Write the files, and print their names."""
+    images = find_images(options.paths)
+    out, _ = consoles()
+    for path, count in write_perf_data(images.items[: options.limit], options.output, server_options(options)):
+        out.print(f"{path}: {count} images")
+    return True
 
 
 def write_perf_data(items: Sequence[Item], folder: Path, server: Mapping[str, Any]) -> list[tuple[Path, int]]:
@@ -36,7 +68,7 @@ def write_perf_data(items: Sequence[Item], folder: Path, server: Mapping[str, An
     require_opencv()
     written = []
     for model, pixels in (("classify", False), ("resnet50", True)):
-        predictions = asyncio.run(_classify(items, {**server, "model": model, "pixels": pixels}))
+        predictions = run_until_done(_classify(items, {**server, "model": model, "pixels": pixels}))
         inputs = [_pixels(item) if pixels else _image(item) for item in items]
         answers = [_answer(prediction) for prediction in predictions]
         path = folder / f"{model}.json"
