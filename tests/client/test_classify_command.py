@@ -48,7 +48,11 @@ def test_the_table(run: Run, url: str, jpegs: list[Path], stock_ranks: dict[str,
     done = run("classify", *jpegs[:3], "--url", url, "--labels", labels, "--top", "2")
     header, *rows = done.stdout.splitlines()
     assert header.split() == ["file", "class", "score", "margin", "result"]
-    assert [row.rpartition("  ")[2] for row in rows[::2]] == ["right", "wrong (expected 999 (unused 999))", "unlabelled"]
+    assert [row.rpartition("  ")[2] for row in rows[::2]] == [
+        "right",
+        "wrong (expected 999 (unused 999))",
+        "unlabelled",
+    ]
     assert [row.split()[0] for row in rows[1::2]] == [str(stock_ranks[path.name][1]) for path in jpegs[:3]]
     assert len(rows) == 6
 

@@ -185,5 +185,5 @@ def test_one_image_is_one_image_whatever_it_is() -> None:
     assert as_item(np.frombuffer(b"encoded", np.uint8), "image 0").read() == b"encoded"
     assert (as_item("photo.jpg", "x").name, as_item(b"", "x").name) == ("photo.jpg", "x")
     for wrong in (7, None, pixels.astype(float), pixels[..., :2]):
-        with pytest.raises(DatasetError, match="image 3 is .*; an image is a path"):
+        with pytest.raises(DatasetError, match=r"image 3 is .*; an image is a path"):
             as_item(wrong, "image 3")  # type: ignore[arg-type]

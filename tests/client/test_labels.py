@@ -136,13 +136,13 @@ def test_classes_beyond_the_network_are_refused_with_the_hint(tmp_path: Path, sh
     (tmp_path / "l.csv").write_text("file,label\na.jpg,999\nb.jpg,1000\n")
     (tmp_path / "m.json").write_text(json.dumps({f"n{i}": i for i in range(1, 1001)}))
     (tmp_path / "m.txt").write_text("".join(f"n{i}\n" for i in range(1001)))
-    with pytest.raises(DatasetError, match="line 3: .*1-based"):
+    with pytest.raises(DatasetError, match=r"line 3: .*1-based"):
         read_labels(tmp_path / "l.csv")
-    with pytest.raises(DatasetError, match="'n1000' is class 1000; .*1-based"):
+    with pytest.raises(DatasetError, match=r"'n1000' is class 1000; .*1-based"):
         read_class_map(tmp_path / "m.json")
     with pytest.raises(DatasetError, match="1001 lines, but the network has 1000 classes"):
         read_class_map(tmp_path / "m.txt")
-    with pytest.raises(DatasetError, match="the folder '1000' is class 1000; .*1-based"):
+    with pytest.raises(DatasetError, match=r"the folder '1000' is class 1000; .*1-based"):
         labels_of_folders(["1/x.jpg", "1000/x.jpg"])
 
 
@@ -175,7 +175,7 @@ def test_names_are_read_from_any_systems_files(tmp_path: Path, data: bytes) -> N
         ("\n".join(NAMES[1:]), "999 names, but the network has 1000"),
         ("\n" + "\n".join(NAMES), "1001 lines"),
         ("\n".join(["{", *NAMES[1:]]), "neither JSON"),
-        (json.dumps(NAMES + ["one more"]), "1001 names"),
+        (json.dumps([*NAMES, "one more"]), "1001 names"),
         (json.dumps({str(i + 1): name for i, name in enumerate(NAMES)}), "no names of classes in it .'0'"),
         (json.dumps([[]] * 1000), "no names of classes"),
         ("\0\n" * 1000, "no text: it has a zero byte"),

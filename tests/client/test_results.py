@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
 import socket
@@ -42,6 +41,10 @@ def opened(path: Path, *, resume: bool = False, **about: str) -> Iterator[Result
         yield results
 
 
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def fill(results: Results, count: int = len(IMAGES)) -> None:
     """Record so many of what is missing."""
     for position in list(results.unanswered())[:count]:
@@ -51,7 +54,7 @@ def fill(results: Results, count: int = len(IMAGES)) -> None:
 def test_everything_comes_back_from_one_file(tmp_path: Path) -> None:
     with opened(tmp_path / "run.sqlite") as results:
         fill(results)
-    assert os.listdir(tmp_path) == ["run.sqlite"]
+    assert files(tmp_path) == ["run.sqlite"]
     with opened(tmp_path / "run.sqlite", resume=True) as results:
         assert [(scored.prediction, scored.label) for scored in results.rows()] == IMAGES
         assert [scored.verdict for scored in results.rows()] == ["right", "unlabelled", "failed", "wrong"]
@@ -84,9 +87,11 @@ def test_another_run_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.sqlite"
     with opened(path) as results:
         fill(results, 2)
-    with pytest.raises(DatasetError, match="another run: its model is classify, now it is other"):
-        with opened(path, resume=True, model="other"):
-            pass
+    with (
+        pytest.raises(DatasetError, match="another run: its model is classify, now it is other"),
+        opened(path, resume=True, model="other"),
+    ):
+        pass
     for images, found in [
         (ASKED[:-1], "'d.jpg' with the label 8 where now there is 'None'"),
         ([("z.jpg", 3), *ASKED[1:]], "'a b.jpg' with the label 3 where now there is 'z.jpg' with the label 3"),
@@ -107,7 +112,7 @@ def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="is no run of this client"):
             Results(path)
         assert path.read_bytes() == before
-    with pytest.raises(DatasetError, match="cannot write '/nowhere/x.sqlite'"):
+    with pytest.raises(DatasetError, match=r"cannot write '/nowhere/x.sqlite'"):
         Results(Path("/nowhere/x.sqlite"))
     (tmp_path / "empty.sqlite").touch()  # as `mktemp` makes it
     Results(tmp_path / "empty.sqlite").__exit__(None, None, None)
@@ -169,7 +174,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_asked_twice(tmp_path: 
     assert len(answered) == len(set(answered))
     assert set(answered) <= set(recorded)
     assert len(recorded) <= len(answered) + 5  # of each kill, at most the one that was recorded and not printed
-    assert os.listdir(tmp_path) == ["run.sqlite"]
+    assert files(tmp_path) == ["run.sqlite"]
 
 
 @settings(deadline=None, max_examples=50)  # each makes files
@@ -209,12 +214,12 @@ def test_exports_are_whole_or_not_there(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.OperationalError):
             results.export(tmp_path / "r.csv")
     assert len((tmp_path / "r.csv").read_bytes().splitlines()) > 4
-    assert sorted(os.listdir(tmp_path)) == ["r.csv", "r.jsonl", "run.sqlite"]
+    assert files(tmp_path) == ["r.csv", "r.jsonl", "run.sqlite"]
 
 
 def test_places_are_tried_at_the_start(tmp_path: Path) -> None:
     require_writable(None, tmp_path / "r.csv", Path("/dev/stdout"))
-    assert os.listdir(tmp_path) == []
+    assert files(tmp_path) == []
     for path in (Path("/nowhere/r.html"), tmp_path, Path("/proc/r.html")):
         with pytest.raises(DatasetError, match=f"cannot write '{path}'"):
             require_writable(path)
