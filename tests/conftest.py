@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,15 @@ from resnet50_triton.server.process import Server
 from servers import running
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What is missing is said once, with the number of tests that it skips, and not for each place in each file."""
+    report = yield
+    if report.skipped and report.when == "setup" and isinstance(report.longrepr, tuple):
+        report.longrepr = (str(ROOT / "tests"), None, report.longrepr[2])
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from resnet50_triton.xclbin.kernel_info import read_xclbin
 class Bench:
     def __init__(self, card: GateCard, xclbin: Path) -> None:
         self.card = card
+        self.runs: list[Any] = []
         self.overlay = load_overlay(read_xclbin(xclbin), card)
         self.kernel = self.overlay.resnet50_1
         self.pixels = self.allocate((2, 224, 224, 3), np.uint8, "bank0")
@@ -31,7 +33,16 @@ class Bench:
 
     def start(self, images: int = 2, **other: Any) -> Any:
         arguments = {"in_r": self.pixels, "out": self.out, "weightsmem": self.weights, "numReps": images}
-        return self.kernel.start(**(arguments | other))
+        run = self.kernel.start(**(arguments | other))
+        self.runs.append(run)
+        return run
+
+    def close(self) -> None:
+        """Let every run end, or the buffers of one that is left would be freed, unseen, while it uses them."""
+        self.card.open.set()
+        for run in self.runs:
+            with suppress(CardError):
+                run.wait()
 
     def address(self, name: str, address: int) -> Any:
         """A stand-in for the argument `name` with this device address."""
@@ -43,8 +54,9 @@ class Bench:
 @pytest.fixture
 def bench(gate: GateCard, software_cases: dict[str, Case]) -> Iterator[Bench]:
     gate.open.set()
-    yield Bench(gate, software_cases["top5"].xclbin)
-    gate.open.set()
+    bench = Bench(gate, software_cases["top5"].xclbin)
+    yield bench
+    bench.close()
 
 
 def test_a_start_that_breaks_no_rule(bench: Bench) -> None:
