@@ -47,7 +47,9 @@ def load_fc_weights(path: str | Path) -> NDArray[np.int8]:
     if data.startswith(_NPY_MAGIC):
         return _from_npy(path)
     if path.suffix == ".npy":
-        raise BadWeights(f"fc weights {path}: not a .npy file (it starts with {data[:6]!r}, expected {_NPY_MAGIC!r})")
+        raise BadWeights(
+            f"fc weights {path}: not a .npy file (it starts with {data[:6].hex(' ')}, not {_NPY_MAGIC.hex(' ')})"
+        )
     return _from_csv(path, data)
 
 

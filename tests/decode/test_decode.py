@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -14,7 +15,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fuzz.corpus import encode, images, others, picture, scan_bomb, with_orientation
+from fuzz.corpus import (
+    bmp_of_16_bits,
+    encode,
+    exif_entry,
+    images,
+    others,
+    packed,
+    picture,
+    png_chunk,
+    png_with,
+    scan_bomb,
+    with_orientation,
+)
 from PIL import Image, ImageOps
 from resnet50_triton.decode import DecodeOptions, decode_image
 from resnet50_triton.decode.orientation import read_orientation
@@ -84,6 +97,74 @@ def test_damaged_orientation_is_no_orientation() -> None:
             assert read_orientation(good[:length]) == 1
     assert read_orientation(None) == 1
     assert read_orientation(with_orientation(9).tobytes()) == 1
+
+
+EXIF_FORMS = {3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I"}
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", range(14))
+def test_orientation_of_any_type_is_as_pillows(kind: int, order: str) -> None:
+    """SHORT is the standard's; writers use LONG and others."""
+    for count in (0, 1, 2, 3, 5):
+        for value in (0, 1, 3, 6, 8, 9):
+            form = EXIF_FORMS.get(kind, "B")
+            numbers = [value] if len(form) == 1 else [2 * value, 2]
+            exif = exif_entry(order, kind, count, struct.pack(order + form, *numbers) * count)
+            data = JPEG[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + JPEG[2:]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                turned = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))[:, :, ::-1]
+            assert np.array_equal(decode_image(data), cv2.resize(turned, (224, 224))), (count, value)
+
+
+@pytest.mark.parametrize("chunk", ["zTXt", "iTXt", "iCCP", "tEXt"])
+def test_a_pngs_metadata_are_not_unpacked(chunk: str) -> None:
+    """Pillow refuses more than 1 MB, and 64 MB in all; OpenCV does not look at them."""
+    content = {
+        "zTXt": b"Comment\0\0" + packed(2 << 20),
+        "iTXt": b"XML:com.adobe.xmp\0\1\0\0\0" + packed(2 << 20),
+        "iCCP": b"profile\0\0" + packed(2 << 20),
+        "tEXt": b"Comment\0" + bytes(65 << 20),
+    }[chunk]
+    data = png_with(png_chunk(chunk.encode(), content))
+    assert np.array_equal(decode_image(data, options=DecodeOptions(max_encoded_bytes=100 << 20)), opencv(data))
+
+
+def test_a_bomb_of_many_text_chunks_costs_nothing() -> None:
+    data = png_with(png_chunk(b"zTXt", b"Comment\0\0" + packed(1 << 20)) * 2000)
+    start = time.monotonic()
+    assert np.array_equal(decode_image(data), decode_image(png_with(b"")))
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize("from_top", [False, True])
+@pytest.mark.parametrize("kind", ["555", "555 masks", "565"])
+def test_bmp_of_16_bits_equals_opencv(kind: str, from_top: bool) -> None:
+    data = bmp_of_16_bits(kind, from_top)
+    assert np.array_equal(decode_image(data), opencv(data))
+
+
+def test_the_shared_cases_are_as_opencv_or_pillow_has_them(shared: Path) -> None:
+    base = (shared / "cases" / "images" / "base.jpg").read_bytes()
+    turned = (shared / "cases" / "images" / "ori_long_le.jpg").read_bytes()
+    assert not np.array_equal(decode_image(base), decode_image(turned))
+    right = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(turned))))[:, :, ::-1]
+    assert np.array_equal(decode_image(turned), cv2.resize(right, (224, 224)))
+    for name in ("ztxt2M.png", "itxt2M.png", "b555.bmp", "b565.bmp", "base.jpg"):
+        data = (shared / "cases" / "images" / name).read_bytes()
+        assert np.array_equal(decode_image(data), opencv(data)), name
+
+
+BROKEN_PNG = png_with(struct.pack(">I", 0) + b"\xff\xfe'\"" + bytes(4))  # Pillow names the chunk
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG'\"\xc3", bytes(range(256)), b"GIF89a" + b"\7" * 50, b"'; DROP", BROKEN_PNG])
+def test_messages_show_bytes_in_hex(data: bytes) -> None:
+    with pytest.raises(BadImage) as caught:
+        decode_image(data)
+    assert f"the first of them {data[:8].hex(' ')} (hex)" in str(caught.value)
+    assert not re.search(r"b'|b\"|\\x", str(caught.value))
 
 
 def test_channels_are_blue_green_red() -> None:

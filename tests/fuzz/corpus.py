@@ -104,6 +104,36 @@ def others() -> dict[str, bytes]:
     }
 
 
+def bmp_of_16_bits(kind: str, from_top: bool = False) -> bytes:
+    """A BMP of every value of its channels: 5 bits each ("555", or "555 masks" with them stated), or "565"."""
+    width, height = 256, 256
+    values = np.arange(width * height, dtype="<u2").reshape(height, width)
+    masks = {"555": (), "555 masks": (0x7C00, 0x3E0, 0x1F), "565": (0xF800, 0x7E0, 0x1F)}[kind]
+    start = 54 + 4 * len(masks)
+    rows = -height if from_top else height
+    header = struct.pack("<IiiHHIIiiII", 40, width, rows, 1, 16, 3 if masks else 0, values.nbytes, 0, 0, 0, 0)
+    data = header + struct.pack(f"<{len(masks)}I", *masks) + values.tobytes()
+    return b"BM" + struct.pack("<IHHI", 14 + len(data), 0, 0, start) + data
+
+
+def png_with(chunk: bytes) -> bytes:
+    """A PNG with one chunk more before its pixels."""
+    data = encode(picture(), "PNG")
+    return data[:33] + chunk + data[33:]
+
+
+def packed(size: int) -> bytes:
+    """What unpacks to so many bytes."""
+    return zlib.compress(bytes(size))
+
+
+def exif_entry(order: str, kind: int, count: int, value: bytes) -> bytes:
+    """EXIF data whose one entry is an orientation of this type and count, in byte order "<" or ">"."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IHHHI", 8, 1, 0x0112, kind, count)
+    tiff = head + (value.ljust(4, b"\0") + bytes(4) if len(value) <= 4 else struct.pack(order + "II", 26, 0) + value)
+    return b"Exif\0\0" + tiff
+
+
 def scan_bomb(scans: int, side: int) -> bytes:
     """A progressive JPEG of so many scans that the fast path does not take: no JFIF, Adobe's colour transform 2."""
     data = encode(Image.new("RGB", (side, side), (100, 120, 140)), "JPEG", progressive=True)

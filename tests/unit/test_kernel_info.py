@@ -177,7 +177,9 @@ def test_grouped_sections_stand_in(tmp_path: Path, image: bytes) -> None:
 
 @pytest.mark.parametrize("start", [b"", b"\x7fELF" + bytes(500), b"xclbin2", b"PK\x03\x04" + bytes(500), b"xclbin0\0"])
 def test_foreign_files(tmp_path: Path, start: bytes) -> None:
-    assert f"not an xclbin: it starts with {start[:8]!r}, expected b'xclbin2\\x00'" in message_of(tmp_path, start)
+    assert f"not an xclbin: it starts with {start[:8].hex(' ')}, expected 78 63 6c 62 69 6e 32 00" in message_of(
+        tmp_path, start
+    )
 
 
 def test_truncated(tmp_path: Path, image: bytes) -> None:
@@ -270,7 +272,7 @@ def test_an_unknown_mode(tmp_path: Path, image: bytes) -> None:
 
 def test_a_software_image_without_a_network(tmp_path: Path, image: bytes) -> None:
     card_image = read(tmp_path, rebuild(image, {Kind.BITSTREAM: b""}))
-    with pytest.raises(BadXclbin, match=r"no network in BITSTREAM: it has 0 bytes and starts with b''"):
+    with pytest.raises(BadXclbin, match=r"no network in BITSTREAM: it has 0 bytes and starts with '', expected"):
         card_image.network_bytes()
 
 

@@ -152,7 +152,7 @@ def open_xclbin(file: BinaryIO, name: str) -> Xclbin:
     headers = file.read(_HEADERS_SIZE)
     magic = headers[: len(MAGIC)]
     if magic != MAGIC:
-        raise BadXclbin(f"{name}: not an xclbin: it starts with {magic!r}, expected {MAGIC!r}")
+        raise BadXclbin(f"{name}: not an xclbin: it starts with {magic.hex(' ')}, expected {MAGIC.hex(' ')} (hex)")
     if len(headers) < _HEADERS_SIZE:
         raise BadXclbin(f"{name}: truncated: {size_bytes} bytes, the headers alone take {_HEADERS_SIZE}")
     length, _, _, _, _, _, mode, _, _, platform, uuid, _, count = _AXLF_HEADER.unpack_from(headers, _AXLF.size)

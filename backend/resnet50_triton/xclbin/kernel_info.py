@@ -87,8 +87,8 @@ class KernelInfo:
             )
         if not self._bitstream.startswith(_ZIP_MAGIC):
             raise BadXclbin(
-                f"{self.path}: no network in BITSTREAM: it has {len(self._bitstream)} bytes and starts with "
-                f"{self._bitstream[:4]!r}, expected {_ZIP_MAGIC!r}; "
+                f"{self.path}: no network in BITSTREAM: it has {len(self._bitstream)} bytes and starts with '"
+                f"{self._bitstream[:4].hex(' ')}', expected '{_ZIP_MAGIC.hex(' ')}' (hex); "
                 "make the xclbin again with 'resnet50-pynq build-xclbin'"
             )
         return self._bitstream
