@@ -34,13 +34,9 @@ Codes Arena::make_codes(int size, int channels, int pad) {
 }
 
 Arena::Arena(const Network& network) : padded_(kPaddedBytes) {
-    size_t output_bytes = size_t(kStemPooled) * kStemPooled * kStemChannels, shortcut_bytes = 0;
-    for (const Block& block : network.blocks) {
-        output_bytes = std::max(output_bytes, block.output_bytes());
-        if (block.projection()) shortcut_bytes = std::max(shortcut_bytes, block.output_bytes());
-    }
+    size_t output_bytes = size_t(kStemPooled) * kStemPooled * kStemChannels;
+    for (const Block& block : network.blocks) output_bytes = std::max(output_bytes, block.output_bytes());
     output_ = Buffer(output_bytes);
-    shortcut_ = Buffer(shortcut_bytes);
     for (size_t i = 0; i < network.blocks.size(); i++) add_block(network, i);
 }
 
@@ -66,10 +62,14 @@ void Arena::add_block(const Network& network, size_t index) {
     };
     step(block.convs[0], Emit::codes, input_).out = a;
     step(block.convs[1], Emit::codes, a).out = b;
-    if (block.projection()) step(block.convs[3], Emit::levels, input_).levels = shortcut_.data();
+    // The shortcut is in the output's place: the block's input, or what conv1 makes of its codes, which are kept apart.
+    if (block.projection()) {
+        step(block.convs[3], Emit::levels, input_).levels = output_.data();
+        steps_.back().with_next = true;
+    }
     ConvCall& last = step(block.convs[2], Emit::residual, b);
     last.levels = output_.data();
-    last.shortcut = block.projection() ? shortcut_.data() : output_.data();
+    last.shortcut = output_.data();
     if (index + 1 < network.blocks.size()) {
         input_ = make_codes(size, block.cout(), 0);
         last.out = input_;
@@ -111,10 +111,11 @@ void Engine::image(const uint8_t* pixels, Arena& arena, bool together, uint16_t*
         else
             work(0, count);
     };
+    const bool timed_apart = observer && observer->seconds;
     double started = now();
     size_t timed = 0;
     const auto step_done = [&] {
-        if (!observer || !observer->seconds) return;
+        if (!timed_apart) return;
         const double time = now();
         (*observer->seconds)[timed++] += time - started;
         started = time;
@@ -130,8 +131,20 @@ void Engine::image(const uint8_t* pixels, Arena& arena, bool together, uint16_t*
          [&](int begin, int end) { kernels.stem(stem, begin * kStemItemRows, end * kStemItemRows); });
     step_done();
     stage_done(0, size_t(kStemPooled) * kStemPooled * kStemChannels);
+    const Arena::Step* shortcut = nullptr;
     for (const Arena::Step& step : arena.steps()) {
-        each(kernels.conv_items(step.call), [&](int begin, int end) { kernels.conv(step.call, begin, end); });
+        if (step.with_next && !timed_apart) {
+            shortcut = &step;
+            continue;
+        }
+        each(kernels.conv_items(step.call), [&](int begin, int end) {
+            if (!shortcut) return kernels.conv(step.call, begin, end);
+            for (int item = begin; item < end; item++) {  // so that an item's shortcut is still in the cache
+                kernels.conv(shortcut->call, item, item + 1);
+                kernels.conv(step.call, item, item + 1);
+            }
+        });
+        shortcut = nullptr;
         step_done();
         if (step.last) stage_done(step.block + 1, network_->blocks[step.block].output_bytes());
     }

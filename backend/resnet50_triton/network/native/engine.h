@@ -43,6 +43,7 @@ public:
         ConvCall call;
         int block;   // number of its block
         bool last;   // the block's output is complete after it
+        bool with_next = false;  // its items are the next step's too, each of which needs its own only
     };
     const std::vector<Step>& steps() const { return steps_; }
     uint8_t* padded() const { return padded_.data(); }
@@ -53,7 +54,7 @@ private:
     Codes make_codes(int size, int channels, int pad);
     void add_block(const Network& network, size_t index);
 
-    Buffer padded_, output_, shortcut_;
+    Buffer padded_, output_;
     Codes input_;
     std::vector<Buffer> memory_;  // of the codes
     std::vector<Codes> conva_out_;  // one for each size: its padding is zeroed once and never written
