@@ -72,17 +72,8 @@ public:
         return conv;
     }
 
-    // Layout: (7, 6, 64, 4): the four bytes that VPDPBUSD adds up side by side.
     Stem pack_stem(const int8_t* weights, const int32_t* thresholds) const override {
-        Stem stem{Buffer(kStemKernel * kStemQuads * kStemChannels * 4), Buffer(3 * kStemChannels * sizeof(int32_t))};
-        for (int c = 0; c < kStemChannels; c++) {
-            for (int ky = 0; ky < kStemKernel; ky++)
-                for (int i = 0; i < kStemRowBytes; i++)
-                    stem.weights.as<int8_t>()[((ky * kStemQuads + i / 4) * kStemChannels + c) * 4 + i % 4] =
-                        weights[(c * kStemKernel + ky) * kStemRowBytes + i];
-            for (int i = 0; i < 3; i++) stem.thresholds.as<int32_t>()[i * kStemChannels + c] = thresholds[3 * c + i];
-        }
-        return stem;
+        return pack_stem_weights(weights, thresholds);
     }
 
     int conv_items(const ConvCall& call) const override {
@@ -105,35 +96,7 @@ public:
     }
 
     void stem(const StemCall& call, int begin, int end) const override {
-        __m512i acc[kStemPixels][4];
-        if (call.sums) {
-            for (int y = begin; y < end; y++)
-                for (int x = 0; x < kStemSize; x += kStemPixels) {
-                    sum_stem(call, y, x, acc);
-                    for (int p = 0; p < kStemPixels; p++)
-                        for (int v = 0; v < 4; v++)
-                            _mm512_storeu_si512(call.sums + (size_t(y) * kStemSize + x + p) * kStemChannels + 16 * v, acc[p][v]);
-                }
-            return;
-        }
-        const int32_t* t = call.stem->thresholds.as<int32_t>();
-        stem_rows(call, begin, end, [&](int y, uint8_t* levels) {
-            const __m512i one = _mm512_set1_epi32(1);
-            for (int x = 0; x < kStemSize; x += kStemPixels) {
-                sum_stem(call, y, x, acc);
-                unroll<4>([&](auto v) RESNET50_INLINE {
-                    const __m512i t0 = _mm512_load_si512(t + 16 * v), t1 = _mm512_load_si512(t + 64 + 16 * v);
-                    const __m512i t2 = _mm512_load_si512(t + 128 + 16 * v);
-                    unroll<kStemPixels>([&](auto p) RESNET50_INLINE {
-                        __m512i count = _mm512_maskz_mov_epi32(_mm512_cmpge_epi32_mask(acc[p][v], t0), one);
-                        count = _mm512_mask_add_epi32(count, _mm512_cmpge_epi32_mask(acc[p][v], t1), count, one);
-                        count = _mm512_mask_add_epi32(count, _mm512_cmpge_epi32_mask(acc[p][v], t2), count, one);
-                        _mm_store_si128(reinterpret_cast<__m128i*>(levels + (x + p) * kStemChannels + 16 * v),
-                                        _mm512_cvtepi32_epi8(count));
-                    });
-                });
-            }
-        });
+        call.sums ? stem_sums(call, begin, end) : stem_levels(call, begin, end);
     }
 
     void fully_connected(const uint16_t* features, int images, const int8_t* weights, const int32_t* bias, int32_t* out,

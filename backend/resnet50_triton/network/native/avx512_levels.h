@@ -181,6 +181,16 @@ private:
     int vector_;
 };
 
+// reached[i]: which of a block's channels reach threshold i of three ascending ones, one bit each -> codes and their sum.
+RESNET50_INLINE inline void store_codes(const uint64_t (&reached)[3], uint8_t* bits, uint8_t* sum) {
+    constexpr uint64_t kLow = 0x5555555555555555, kHigh = 0xaaaaaaaaaaaaaaaa;
+    const uint64_t low = reached[0] ^ reached[1] ^ reached[2], high = reached[1];
+    const uint64_t words[2] = {_pdep_u64(low, kLow) | _pdep_u64(high, kHigh),
+                               _pdep_u64(low >> 32, kLow) | _pdep_u64(high >> 32, kHigh)};
+    std::memcpy(bits, words, sizeof words);
+    *sum = uint8_t(_mm_popcnt_u64(low) + 2 * _mm_popcnt_u64(high));
+}
+
 // Where the codes of one block go.
 class BlockCodes {
 public:
@@ -190,14 +200,8 @@ public:
           bits_step_(tile.call.out.pixel_bytes()),
           sum_step_(tile.call.out.blocks()) {}
 
-    // reached[i]: which of the channels reach threshold i of three ascending ones, one bit each.
     RESNET50_INLINE void store(const uint64_t (&reached)[3]) {
-        constexpr uint64_t kLow = 0x5555555555555555, kHigh = 0xaaaaaaaaaaaaaaaa;
-        const uint64_t low = reached[0] ^ reached[1] ^ reached[2], high = reached[1];
-        const uint64_t words[2] = {_pdep_u64(low, kLow) | _pdep_u64(high, kHigh),
-                                   _pdep_u64(low >> 32, kLow) | _pdep_u64(high >> 32, kHigh)};
-        std::memcpy(bits_, words, sizeof words);
-        *sum_ = uint8_t(_mm_popcnt_u64(low) + 2 * _mm_popcnt_u64(high));
+        store_codes(reached, bits_, sum_);
         bits_ += bits_step_;
         sum_ += sum_step_;
     }
