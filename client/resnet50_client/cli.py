@@ -63,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """The program: run the command and end the process."""
-    code = main()
+    try:
+        code = main()
+    except KeyboardInterrupt:  # a second one, before the work began
+        code = INTERRUPTED
     if code == INTERRUPTED:  # a thread may hang in a file that it reads: Python would wait for it
         with contextlib.suppress(OSError):
             sys.stdout.flush()

@@ -7,6 +7,7 @@ aiohttp's own exceptions), in timeouts, and in the types inside the JSON they re
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from resnet50_client.shm import SharedMemory
 
 # gRPC status names and HTTP codes of what is not the image's fault: "not now", a model's process that died, a proxy
 # without a server behind it. They are worth another try, and they say nothing about the image.
-UNAVAILABLE = {"StatusCode.UNAVAILABLE", "429", "502", "503", "504"}
+UNAVAILABLE = {"StatusCode.UNAVAILABLE", "408", "429", "502", "503", "504"}
 SERVER_FAULT = {
     *("StatusCode.INTERNAL", "StatusCode.UNKNOWN", "StatusCode.ABORTED", "StatusCode.DATA_LOSS"),
     *("StatusCode.CANCELLED", "StatusCode.RESOURCE_EXHAUSTED", "499", "500"),
@@ -270,6 +271,8 @@ class Connection:
             raise self._no_answer() from error
         except self._lost as error:
             raise self._unavailable(error) from error
+        except (ValueError, LookupError, struct.error) as error:  # of what tritonclient makes of an odd answer
+            raise ServerFault(f"{self.endpoint} failed: its answer cannot be read: {error}") from error
 
     @staticmethod
     def _is_server_fault(error: InferenceServerException) -> bool:

@@ -6,17 +6,18 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tritonclient.grpc
 import trustme
-from client_support import COMMAND, Run
-from fast import make_fast_repository
+from client_support import COMMAND, FEW, Run
+from fast import make_fast_repository, make_images
 from PIL import Image
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.server.deploy import Deployment
-from resnet50_triton.server.process import Server
+from resnet50_triton.server.process import Ports, Server
 from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 from servers import running
 
@@ -94,6 +95,40 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         issued.private_key_pem.write_to_path(folder / f"{name}.key")
         issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
     return folder
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> list[Any]:
+    """The options of a shorter run, for the servers below, of which each batch takes its time."""
+    labels = make_images(tmp_path / "few", FEW)
+    return [
+        "accuracy",
+        tmp_path / "few",
+        "--labels",
+        labels,
+        "--concurrency",
+        4,
+        "--outfile",
+        tmp_path / "r.csv",
+        "--json",
+    ]
+
+
+@pytest.fixture
+def restartable(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+    """Starts a fast server, each time on the same ports; whatever runs at the end is ended."""
+    repository, ports = make_fast_repository(tmp_path / "models", delay_s=0.02), Ports.free()
+    running: list[Server] = []
+
+    def start() -> Server:
+        running.append(Server(repository, ports))
+        running[-1].wait_ready()
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.kill()
+        server.stop()  # what it left
 
 
 @pytest.fixture

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
@@ -10,6 +13,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 from client_support import CORRUPT
 from resnet50_client import AsyncClient, Client, ModelMismatch, ServerUnavailable, find_images
@@ -44,7 +49,6 @@ def test_a_bad_image_carries_its_error(url: str, jpegs: list[Path], tmp_path: Pa
 
 def test_names_are_the_servers(server: Server, url: str, jpegs: list[Path]) -> None:
     """Names learned in one request equal those that Triton gives with each answer to a stock client."""
-    import numpy as np
     import tritonclient.grpc
 
     tensor = tritonclient.grpc.InferInput("IMAGE", [1, 1], "BYTES")
@@ -148,3 +152,43 @@ def test_two_streams_share_the_window(url: str, jpegs: list[Path]) -> None:
             return [len(some) for some in answers]
 
     assert asyncio.run(both()) == [len(jpegs), 4]
+
+
+def test_one_image_is_asked_for_once(url: str, jpegs: list[Path]) -> None:
+    """Not its letters, its bytes, its lines of pixels."""
+    pixels = np.asarray(PIL.Image.open(jpegs[0]).convert("RGB"))
+    with Client(url) as client:
+        (expected,) = client.classify([jpegs[0]])
+        for one in (str(jpegs[0]), jpegs[0], jpegs[0].read_bytes()):
+            (prediction,) = client.classify(one)
+            assert prediction.top == expected.top
+        answers = [client.classify(one) for one in (pixels, PIL.Image.fromarray(pixels), [pixels[..., ::-1]])]
+        assert [len(some) for some in answers] == [1, 1, 1]
+        assert answers[0][0].top == answers[1][0].top
+        assert answers[0][0].top[0].score != answers[2][0].top[0].score  # arrays are RGB: this one is not
+        assert len(list(client.stream(jpegs[0]))) == 1
+
+
+def test_both_clients_have_the_same_arguments() -> None:
+    ours, theirs = (inspect.signature(kind.__init__).parameters for kind in (Client, AsyncClient))
+    assert ours == theirs
+    assert "options" not in ours
+
+
+PROGRAM = """\
+from pathlib import Path
+from resnet50_client import Client, Prediction
+client = Client("localhost:8001", concurrency=8, top=3)
+answers: list[Prediction] = client.classify("photo.jpg") + client.classify([Path("a"), b"", "c"])
+uuid: str | None = answers[0].xclbin_uuid
+card: str | None = answers[0].provenance.card if answers[0].provenance else None
+"""
+
+
+@pytest.mark.parametrize(("line", "complaint"), [("", ""), ("Client(windw=3)", "windw"), ("client.classify(3)", "int")])
+def test_types_reach_the_users_program(tmp_path: Path, line: str, complaint: str) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM + line + "\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == bool(complaint), done.stdout
+    assert complaint in done.stdout

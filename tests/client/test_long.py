@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_support import Run
+from client_support import Run, Start, wait_for_records
 from fast import make_images
 from PIL import Image
 from resnet50_triton.server.process import Server
-from test_resume import Start, comparable, rows, wait_for_records
+from test_resume import comparable, rows
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 

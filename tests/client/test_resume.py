@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import resource
-import shutil
 import signal
 import socket
-import sqlite3
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from client_support import Run
-from fast import make_fast_repository, make_images
-from resnet50_triton.server.process import Ports, Server
+from client_support import FEW, Run, Start, recorded, wait_for_records
+from fast import make_images
+from resnet50_triton.server.process import Server
 
 pytestmark = pytest.mark.server
 
-Start = Callable[..., "subprocess.Popen[str]"]
-COUNT, FEW = 1000, 200
+COUNT = 1000
 OF_THE_MOMENT = ("latency_s", "server")  # columns that no two runs have in common
 
 
@@ -57,29 +50,6 @@ def comparable(summary: dict[str, Any]) -> dict[str, Any]:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return [{k: v for k, v in row.items() if k not in OF_THE_MOMENT} for row in csv.DictReader(file)]
-
-
-def recorded(run_file: Path) -> int:
-    """How many answers are in a run that another process has: in a copy, as a kill would leave it."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "copy.sqlite")
-        for suffix in ("-wal", ""):  # in this order, a checkpoint in between puts nothing into neither
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copy(f"{run_file}{suffix}", f"{copy}{suffix}")
-        try:
-            with contextlib.closing(sqlite3.connect(copy)) as db:
-                return int(db.execute("SELECT COUNT(*) FROM answer").fetchone()[0])
-        except sqlite3.DatabaseError:  # not made yet, or copied in the midst of a write
-            return 0
-
-
-def wait_for_records(run_file: Path, count: int, process: subprocess.Popen[str]) -> None:
-    """Wait until so many answers are in a run."""
-    deadline = time.monotonic() + 300
-    while recorded(run_file) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_killed_three_times(run: Run, start: Start, fast_server: Server, job: Any, tmp_path: Path) -> None:
@@ -157,40 +127,6 @@ def test_of_a_complete_run_the_files_are_written_again(run: Run, fast_server: Se
         row["file"] for row in rows(tmp_path / "r.csv")
     ]
     assert sorted(path.name for path in tmp_path.glob("r.*")) == ["r.csv", "r.jsonl", "r.sqlite"]
-
-
-@pytest.fixture
-def few(tmp_path: Path) -> list[Any]:
-    """The options of a shorter run, for the servers below, of which each batch takes its time."""
-    labels = make_images(tmp_path / "few", FEW)
-    return [
-        "accuracy",
-        tmp_path / "few",
-        "--labels",
-        labels,
-        "--concurrency",
-        4,
-        "--outfile",
-        tmp_path / "r.csv",
-        "--json",
-    ]
-
-
-@pytest.fixture
-def restartable(tmp_path: Path) -> Iterator[Callable[[], Server]]:
-    """Starts a fast server, each time on the same ports; whatever runs at the end is ended."""
-    repository, ports = make_fast_repository(tmp_path / "models", delay_s=0.02), Ports.free()
-    running: list[Server] = []
-
-    def start() -> Server:
-        running.append(Server(repository, ports))
-        running[-1].wait_ready()
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.kill()
-        server.stop()  # what it left
 
 
 @pytest.mark.parametrize(
