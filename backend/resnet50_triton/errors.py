@@ -25,6 +25,10 @@ Messages are lower case and name what was asked, what was found, the limit and t
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 
 class Resnet50Error(Exception):
     """Base class; `triton_code` is the name of a `TritonError` code."""
@@ -109,7 +113,11 @@ class CardTimeout(CardError):
 
 
 class WrongResult(CardError):
-    """Results that differ from the known ones: the card cannot be trusted."""
+    """Outputs that differ from the right ones, which `expected` are: the card cannot be trusted."""
+
+    def __init__(self, message: str, expected: NDArray[Any]) -> None:
+        super().__init__(message)
+        self.expected = expected
 
 
 class CardRule(CardError):

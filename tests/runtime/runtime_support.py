@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from resnet50_triton.cards import open_card
-from resnet50_triton.errors import Resnet50Error
+from resnet50_triton.runtime.batch import Batch
 from resnet50_triton.runtime.instance import ModelInstance
-from resnet50_triton.runtime.job import Job
-from resnet50_triton.runtime.worker import State
+from resnet50_triton.runtime.job import Job, JobResult
+from resnet50_triton.runtime.queue import State
 
 
 @dataclass(frozen=True)
@@ -33,31 +34,34 @@ class Answers:
         self._material = material
         self._got = threading.Condition()
         self.right = 0
-        self.errors: list[Resnet50Error] = []
+        self.errors: list[BaseException] = []
         self.sent = 0
-        self.origins: list[Any] = []
+        self.batches: list[tuple[slice, Batch]] = []
 
     def job(self, images: int = 4, **options: Any) -> Job:
         """A request for the first images, over and over where more are asked for."""
         which = np.arange(images) % 4
 
-        def take(job: Job, error: Resnet50Error | None) -> None:
+        def take(future: Future[JobResult]) -> None:
             with self._got:
+                error = future.exception()
                 if error is not None:
                     self.errors.append(error)
-                elif np.array_equal(job.results, self._material.logits[which]):
+                elif np.array_equal(future.result().outputs, self._material.logits[which]):
                     self.right += 1
-                    self.origins += job.origins
+                    self.batches += future.result().batches
                 else:
-                    self.errors.append(AssertionError("a wrong result was answered"))  # type: ignore[arg-type]
+                    self.errors.append(AssertionError("a wrong result was answered"))
                 self._got.notify_all()
 
         self.sent += 1
-        return Job(self._material.pixels[which], take, **options)
+        job = Job(self._material.pixels[which], **options)
+        job.future.add_done_callback(take)
+        return job
 
-    def send(self, service: ModelInstance, *sizes: int, attend: bool = False) -> None:
+    def send(self, service: ModelInstance, *sizes: int, inline: bool = False) -> None:
         """Send requests in one go, as Triton's batcher does."""
-        service.pool.submit([self.job(size) for size in sizes], attend)
+        service.scheduler.submit([self.job(size) for size in sizes], inline)
 
     def wait(self, timeout_s: float = 60.0) -> None:
         """Wait until every request is answered, once."""
@@ -70,13 +74,13 @@ class Answers:
 def works_again(service: ModelInstance, answers: Answers) -> None:
     """Hold a card to coming back, with nothing left of before."""
     wait_for(lambda: service.metrics.value("resnet50_recoveries_total", card=service.cards[0]) >= 1)
-    wait_for(lambda: service.pool.workers[0].state is State.READY)
+    wait_for(lambda: service.scheduler.workers[0].queue.state is State.READY)
     right = answers.right
     answers.send(service, 4)
     answers.wait()
     assert answers.right == right + 1
     # The reset forgot the buffers of before: there are those of one kernel.
-    assert open_card(service.cards[0]).programmed().memory.count() == 3 * 2 + 1
+    assert open_card(service.cards[0]).programmed().memory.count() == 4 * 2 + 1
 
 
 def wait_for(condition: Any, timeout_s: float = 60.0) -> None:

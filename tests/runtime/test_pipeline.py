@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -27,33 +26,33 @@ def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: A
     answers.send(service, 1, 2, 6, 8, 1)
     answers.wait()
     assert answers.right == 5
-    sizes = [(part.stop - part.start, origin.batch) for part, origin in answers.origins]
+    sizes = [(part.stop - part.start, batch.size) for part, batch in answers.batches]
     assert sorted(sizes) == [(1, 2), (1, 4), (1, 4), (2, 4), (3, 4), (4, 4), (4, 4)] or sum(n for n, _ in sizes) == 18
     assert {batch for _, batch in sizes} <= {2, 4}
 
 
 def test_a_batch_that_waits_for_the_card_takes_more_requests(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve(kernel_batch_size="8")
-    worker = service.pool.workers[0]
-    worker.latency = LatencyModel(0.5, 0.0)
+    worker = service.scheduler.workers[0]
+    worker.queue.open(worker.kernel.buffers, LatencyModel(0.5, 0.0))
     faults({"fault": "slow", "seconds": 0.5, "count": 1})
     answers.send(service, 1)
-    wait_for(lambda: worker._running)
+    wait_for(lambda: worker.queue.first_running)
     for _ in range(3):
         answers.send(service, 2)
     answers.send(service, 4)  # for which there is no room beside them
     answers.wait()
     assert answers.right == 5
-    assert [origin.batch for _, origin in answers.origins] == [1, 6, 6, 6, 4]
+    assert [batch.size for _, batch in answers.batches] == [1, 6, 6, 6, 4]
 
 
 def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve()
-    worker = service.pool.workers[0]
-    worker.latency = LatencyModel(0.5, 0.0)
+    worker = service.scheduler.workers[0]
+    worker.queue.open(worker.kernel.buffers, LatencyModel(0.5, 0.0))
     faults({"fault": "slow", "seconds": 0.5, "count": 1})
     answers.send(service, 1)
-    wait_for(lambda: worker._running)
+    wait_for(lambda: worker.queue.first_running)
     answers.send(service, 1)
     faults({"fault": "sync_to_device", "count": 1})
     answers.send(service, 1)
@@ -67,11 +66,13 @@ def test_a_request_that_cannot_be_copied_fails_alone(serve: Serve, answers: Answ
     service = serve()
     bad = answers.job(1)
     bad.pixels = np.zeros((1, 2, 2, 3), np.uint8)
-    service.pool.submit([answers.job(1), bad, answers.job(1)])
+    service.scheduler.submit([answers.job(1), bad, answers.job(1)])
     answers.wait()
     assert answers.right == 2
     assert "the request cannot be taken: ValueError" in str(answers.errors[0])
-    assert service.pool.workers[0].filling == 0
+    answers.send(service, 4)
+    answers.wait()
+    assert answers.right == 3  # its buffers are in use by nobody
 
 
 def test_the_next_batch_is_on_the_card_before_the_first_is_done(serve: Serve, faults: Faults, answers: Answers) -> None:
@@ -106,7 +107,7 @@ def test_cancelled_and_late_requests_cost_no_card_time(serve: Serve, faults: Fau
     for _ in range(3):
         answers.send(service, 4)
     jobs = [answers.job(1, is_cancelled=lambda: True), answers.job(1, timeout_s=0.05), answers.job(1)]
-    service.pool.submit(jobs)
+    service.scheduler.submit(jobs)
     answers.wait()
     assert answers.right == 4
     assert sorted(type(error).__name__ for error in answers.errors) == ["Cancelled", "Expired"]
@@ -126,20 +127,19 @@ def test_cancelled_and_late_requests_cost_no_card_time(serve: Serve, faults: Fau
 )
 def test_wrong_pixels(pixels: np.ndarray) -> None:
     with pytest.raises(BadPixels, match=r"expected uint8 \(N, 224, 224, 3\)"):
-        Job(pixels, lambda _job, _error: None)
+        Job(pixels)
 
 
 def test_provenance(serve: Serve, answers: Answers) -> None:
     service = serve()
     answers.send(service, 2, 2)
     answers.wait()
-    for images, origin in answers.origins:
+    for images, batch in answers.batches:
         assert images == slice(0, 2)
-        assert (origin.card, origin.kind, origin.xclbin_uuid) == ("faulty:90", "faulty", service.image.uuid)
-        assert origin.batch == 4
-        assert origin.kernel_us > 100
-        assert json.loads(origin.to_json()) == origin._asdict()
-        moments = [value for name, value in origin._asdict().items() if name.endswith("_ns")]
+        provenance = batch.provenance(service.xclbin.uuid, batch.slices[0].job)
+        assert provenance[:3] == ("faulty:90", service.xclbin.uuid, 4)
+        assert provenance.runs == 1
+        moments = [value for name, value in provenance._asdict().items() if name.endswith("_ns")]
         assert len(moments) == 7
         assert moments == sorted(moments)
         assert abs(time.time_ns() - moments[-1]) < 60e9

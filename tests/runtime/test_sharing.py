@@ -23,13 +23,13 @@ def _user(model: str = "a", uuid: str = "1", server: int = 1) -> User:
 def test_a_lease_is_held_by_one_and_handed_over(tmp_path: Path) -> None:
     first, second = Lease(tmp_path, "xrt:0", _user("a")), Lease(tmp_path, "xrt:0", _user("b"))
     first.acquire(1)
-    assert not first.wanted()
+    assert not first.contended()
     with pytest.raises(CardError, match=r"not handed over in time; it is in use by model 'a' .* 1\.xclbin"):
         second.acquire(0.05)
-    assert not first.wanted()
+    assert not first.contended()
     waiting = threading.Thread(target=second.acquire, args=(10,))
     waiting.start()
-    while not first.wanted():
+    while not first.contended():
         pass
     assert not second.held
     first.release()
@@ -70,8 +70,8 @@ def two(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
     return serve
 
 
-@pytest.mark.parametrize("attend", [False, True], ids=["by its thread", "by who brings them"])
-def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, attend: bool) -> None:
+@pytest.mark.parametrize("inline", [False, True], ids=["by its thread", "inline"])
+def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, inline: bool) -> None:
     services = [
         two(InstanceInfo("a", 1, os.getpid()), card="faulty:92"),
         two(InstanceInfo("b", 1, os.getpid()), card="faulty:93"),
@@ -80,7 +80,7 @@ def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, 
 
     def load(service: ModelInstance, mine: Answers) -> None:
         for _ in range(15):
-            mine.send(service, 2, attend=attend)
+            mine.send(service, 2, inline=inline)
 
     threads = [threading.Thread(target=load, args=pair) for pair in zip(services, answers, strict=True)]
     for thread in threads:

@@ -1,28 +1,35 @@
-"""One model instance: its cards opened as the parameters say, their metrics published, all closed at the end."""
+"""One model instance: its cards opened as the parameters say, their metrics exported, all closed at the end."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..cards import card_names
 from ..errors import BadParameter, CardError
 from ..network.parameters import Network
 from ..weights import load_fc_weights
 from ..xclbin.kernel_info import KernelInfo, read_xclbin
+from .batch import Batch
+from .clock import SYSTEM
 from .exporter import MetricsExporter, Sink
 from .lease import Lease, User, runtime_directory, server_directory
 from .metrics import Metrics
-from .scheduler import CardPool
-from .selftest import CrossCheck, SelfTest, reference_model
-from .worker import CardWorker, Settings
+from .pixels import COPIES
+from .queue import CardQueue
+from .scheduler import Failover, Scheduler
+from .selftest import CrossCheck, ReferenceModel, SelfTest, reference_model
+from .session import CardSession, KernelSettings
+from .worker import CardSettings, CardWorker
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class InstanceInfo:
     pid: int
     instance: int = 0
     instances: int = 1
+    kind: str = "model"  # or "command": one that uses a card without Triton
 
 
 class ModelInstance:
@@ -41,93 +49,109 @@ class ModelInstance:
 
     Args:
         parameters: those of `parameters.RESNET50`, parsed.
-        place: who we are.
+        info: who we are.
         max_batch: the largest request, in images.
         sink: takes the metrics now and then; None keeps them in `metrics`.
 
     Raises:
         SetupError: a file or a parameter is wrong.
-        CardError: fewer cards work than the min_ready_cards asks for.
+        CardError: fewer cards work than `min_ready_cards`.
     """
 
     def __init__(
-        self, parameters: Mapping[str, Any], place: InstanceInfo, max_batch: int, sink: Sink | None = None
+        self, parameters: Mapping[str, Any], info: InstanceInfo, max_batch: int, sink: Sink | None = None
     ) -> None:
-        self.image = read_xclbin(parameters["xclbin"])
-        check_uuid(self.image, parameters["xclbin_uuid"])
+        self.xclbin = read_xclbin(parameters["xclbin"])
+        check_uuid(self.xclbin, parameters["xclbin_uuid"])
         self.metrics = Metrics()
-        self.cards = assign(card_names(parameters["card"]), place)
-        min_ready_cards = min(parameters["min_ready_cards"], len(self.cards))
+        self.cards = assign(card_names(parameters["card"]), info)
+        weights = load_fc_weights(parameters["fcweights"])
+        reference = self._reference(parameters, weights)
         with ExitStack() as stack:
-            # A card is programmed again long after the load: with this image, whatever has become of the file.
-            folder = tempfile.TemporaryDirectory(prefix="image-", dir=server_directory(place.server))
+            # A card is programmed again long after the load: with this xclbin, whatever has become of the file.
+            folder = tempfile.TemporaryDirectory(prefix="xclbin-", dir=server_directory(info.server))
             stack.callback(folder.cleanup)
-            self._xclbin = Path(folder.name) / self.image.path.name
-            shutil.copyfile(self.image.path, self._xclbin)
-            workers = self._open(parameters, place, max_batch, min_ready_cards, stack)
-            self.pool = CardPool(workers, min_ready_cards, self.metrics, workers[0].changed)
-            self._exporter = MetricsExporter(self.metrics, self.pool, sink)
+            kernel = KernelSettings(
+                xclbin=replace(self.xclbin, path=Path(shutil.copy(self.xclbin.path, folder.name))),
+                weights=weights,
+                batch_size=parameters["kernel_batch_size"] or max_batch,
+                buffer_sets=parameters["buffer_sets"],
+                threads=parameters["threads"],
+            )
+            self.scheduler = self._start(parameters, info, kernel, reference, stack)
+            self._exporter = MetricsExporter(self.metrics, self.scheduler, sink)
             self._cleanup = stack.pop_all()
 
-    def _open(
-        self, p: Mapping[str, Any], place: InstanceInfo, max_batch: int, min_ready_cards: int, stack: ExitStack
-    ) -> list[CardWorker]:
-        weights = load_fc_weights(p["fcweights"])
+    def _reference(self, p: Mapping[str, Any], weights: NDArray[np.int8]) -> ReferenceModel | None:
+        """What the cards' outputs are held to; None where the network is not known, or the cards compute nothing."""
         network = Network.load(p["network"]) if p["network"] else None
         computes = not any(card.startswith("timing:") for card in self.cards)
-        reference = reference_model(self.image, network, weights, p["threads"]) if computes else None
+        reference = reference_model(self.xclbin, network, weights, p["threads"]) if computes else None
         if p["cross_check_percent"] and reference is None:
             raise BadParameter(
-                f"cross_check_percent is {p['cross_check_percent']:g}, but {self.image.path} has no known network: "
+                f"cross_check_percent is {p['cross_check_percent']:g}, but {self.xclbin.path} has no known network: "
                 "name its net.npz by the parameter 'network'"
             )
+        return reference
+
+    def _start(
+        self,
+        p: Mapping[str, Any],
+        info: InstanceInfo,
+        kernel: KernelSettings,
+        reference: ReferenceModel | None,
+        stack: ExitStack,
+    ) -> Scheduler:
+        """Load every card; those that fail are recovered later, where enough others work."""
+        settings = CardSettings(p["kernel_timeout_s"], p["recovery_attempts"], p["selftest_interval_s"])
         selftest, cross_check = SelfTest(reference), CrossCheck(reference, p["cross_check_percent"])
-        settings = Settings(
-            buffer_sets=p["buffer_sets"],
-            kernel_batch_size=p["kernel_batch_size"] or max_batch,
-            kernel_timeout_s=p["kernel_timeout_s"],
-            recovery_attempts=p["recovery_attempts"],
-            selftest_interval_s=p["selftest_interval_s"],
-            threads=p["threads"],
-        )
-        changed = threading.Condition()
-        user = User(place.pid, place.server, place.model, str(self.image.path), self.image.uuid)
-        workers: list[CardWorker] = []
-        failures: list[Exception | None] = []
-        for card in self.cards:
-            lease = Lease(runtime_directory(card, place.server), card, user)
-            worker = CardWorker(
-                card, self._xclbin, weights, settings, selftest, cross_check, lease, self.metrics, changed
-            )
+        user = User(info.pid, info.server, info.model, str(self.xclbin.path), self.xclbin.uuid, info.kind)
+        changed = SYSTEM.condition()
+
+        def load(card: str) -> tuple[CardWorker, CardError | None]:
+            session = CardSession(card, kernel, Lease(runtime_directory(card, info.server), card, user))
+            queue = CardQueue(card, changed)
+            worker = CardWorker(session, queue, settings, selftest, cross_check, self.metrics, self._rerun)
             stack.callback(worker.close)
-            workers.append(worker)
             try:
                 worker.load()
-                failures.append(None)
             except CardError as error:
-                failures.append(error)
-        failed = [error for error in failures if error is not None]
-        if len(workers) - len(failed) < min_ready_cards:
-            raise failed[0]
-        for worker, failure in zip(workers, failures, strict=True):
-            worker.run(failure)
-        return workers
+                return worker, error
+            return worker, None
+
+        loaded = [load(card) for card in self.cards]
+        failures = [error for _, error in loaded if error is not None]
+        min_ready_cards = min(p["min_ready_cards"], len(loaded))
+        if len(loaded) - len(failures) < min_ready_cards:
+            raise failures[0]
+        workers, failover = [worker for worker, _ in loaded], Failover(p["failover_wait_s"] or 0.0)
+        copy = COPIES[p["channel_order"]]
+        scheduler = Scheduler(workers, min_ready_cards, failover, self.metrics, changed, copy)
+        stack.callback(scheduler.close)
+        self.scheduler = scheduler  # before a card can fail
+        for worker, failure in loaded:
+            worker.start(failure)
+        return scheduler
+
+    def _rerun(self, card: str, batches: list[Batch], error: CardError) -> None:
+        self.scheduler.rerun(card, batches, error)
 
     @property
     def description(self) -> str:
-        """The cards, what they are, and the image on them, for the log."""
+        """The cards, what they are, and the xclbin on them, for the log."""
         cards = []
-        for worker in self.pool.workers:
-            kernel, curve = worker.kernel, worker.latency
-            what = f"{worker.card} ({kernel.device.name})" if kernel else f"{worker.card} ({worker.state.value})"
-            if curve:
-                what += f", {1e3 * curve.expected_s(1):.3g} ms an image alone, {1e3 * curve.image_s:.3g} ms in a batch"
+        for worker in self.scheduler.workers:
+            kernel, latency = worker.kernel, worker.latency
+            what = f"{worker.card} ({kernel.device.name if kernel else worker.queue.state.value})"
+            if latency:
+                what += f", {1e3 * latency.expected_s(1):.3g} ms an image, {1e3 * latency.image_s:.3g} ms each more"
             cards.append(what)
-        return f"{'; '.join(cards)}; the {self.image.kernel} kernel of {self.image.path} (UUID {self.image.uuid})"
+        xclbin = self.xclbin
+        return f"{'; '.join(cards)}; the {xclbin.kernel} kernel of {xclbin.path} (UUID {xclbin.uuid})"
 
     def close(self) -> None:
-        """Answer what was taken, free everything, and publish the last figures."""
-        self.pool.close()
+        """Answer what was taken, free everything, and export the last figures; again is harmless."""
+        self.scheduler.close()
         self._exporter.close()
         self._cleanup.close()
 
@@ -140,14 +164,14 @@ class ModelInstance:
         self.close()
 
 
-def assign(cards: list[str], place: InstanceInfo) -> list[str]:
+def assign(cards: list[str], info: InstanceInfo) -> list[str]:
     """The cards of one of several instances: each gets its share, and where there are too few, they share."""
-    return cards[place.instance :: place.instances] or [cards[place.instance % len(cards)]]
+    return cards[info.instance :: info.instances] or [cards[info.instance % len(cards)]]
 
 
-def check_uuid(image: KernelInfo, expected: str) -> None:
+def check_uuid(xclbin: KernelInfo, expected: str) -> None:
     """Hold an xclbin to the UUID that the configuration names, if it does. Raises BadParameter."""
-    if expected and expected.replace("-", "").lower() != image.uuid:
+    if expected and expected.replace("-", "").lower() != xclbin.uuid:
         raise BadParameter(
-            f"xclbin_uuid is '{expected}', but {image.path} has the UUID {image.uuid}; correct the one or the other"
+            f"xclbin_uuid is '{expected}', but {xclbin.path} has the UUID {xclbin.uuid}; correct the one or the other"
         )

@@ -1,4 +1,4 @@
-"""One ResNet50 on one card, through PYNQ's calls only: pixels in, logits and classes out.
+"""One ResNet50 kernel on one card, through PYNQ's calls only.
 
 Nothing here knows whether the card is an Alveo or a software card.
 """
@@ -26,6 +26,12 @@ from .waiting import wait_done
 
 _OUT: dict[KernelVariant, tuple[int, type[np.generic]]] = {"logits": (CLASSES, np.int32), "top5": (TOP, np.uint32)}
 
+_in_use: set[str] = set()  # the tags of the devices that a kernel of this process has
+_in_use_lock = threading.Lock()
+
+# Buffers that a card may yet write to: never freed, because their memory must not be given to anyone else.
+_abandoned: list[Any] = []
+
 
 @dataclass(frozen=True)
 class Result:
@@ -35,22 +41,59 @@ class Result:
     top5: NDArray[np.uint32]
 
 
-class _CardUse:
-    """What the kernels of this process that share a card agree on."""
+@dataclass(eq=False)
+class Run:
+    """One run of the kernel that was not yet seen done."""
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()  # around start..wait: PYNQ's XrtDevice is not thread-safe
-        self.image: KernelInfo | None = None
-        self.kernels = 0
-        self.weights: list[Any] = []  # PLRAM holds one set only: kernels with equal weights share the buffer
+    batch_size: int
+    handle: Any
 
 
-_uses: dict[str, _CardUse] = {}  # by the device's tag
+class BufferSet:
+    """The device buffers of one run: pixels in, outputs out."""
 
-# Buffers of kernels that were closed while the card still worked on them: freed once it is done, because memory that
-# a card may yet write must not be given to anyone else.
-_abandoned: list[tuple[list[Start], _CardUse, ExitStack]] = []
-_abandoned_lock = threading.Lock()
+    def __init__(self, pixels_bank: Any, out_bank: Any, batch_size: int, variant: KernelVariant) -> None:
+        count, dtype = _OUT[variant]
+        self.pixels = allocate((batch_size, *PIXELS_SHAPE), np.uint8, target=pixels_bank)
+        try:
+            self.out = allocate((batch_size, count), dtype, target=out_bank)
+        except BaseException:
+            self.pixels.freebuffer()
+            raise
+        self.host_pixels: NDArray[np.uint8] = self.pixels.view(np.ndarray)  # the same memory, without PYNQ's slicing
+        self._views: dict[int, tuple[Any, Any]] = {}  # by images; PYNQ's slicing takes longer than a small copy
+
+    def load(self, pixels: NDArray[np.uint8]) -> None:
+        """Copy pixels: uint8 (n, 224, 224, 3) to the card; n at most the buffers' batch size."""
+        np.copyto(self.host_pixels[: len(pixels)], pixels)
+        self.upload(len(pixels))
+
+    def upload(self, images: int, first: int = 0) -> None:
+        """Copy the images `first` to `images` of `host_pixels` to the card."""
+        pixels = self.pixels[first:images] if first else self._view(images)[0]
+        pixels.sync_to_device()
+
+    def download(self, images: int) -> NDArray[Any]:
+        """Copy the first outputs from the card: int32 (n, 1000) or uint32 (n, 5), valid until the next run."""
+        out = self._view(images)[1]
+        out.sync_from_device()
+        outputs: NDArray[Any] = out.view(np.ndarray)
+        return outputs
+
+    def _view(self, images: int) -> tuple[Any, Any]:
+        if images not in self._views:
+            self._views[images] = self.pixels[:images], self.out[:images]
+        return self._views[images]
+
+    def free(self) -> None:
+        """Give the memory back to the card."""
+        self.pixels.freebuffer()
+        self.out.freebuffer()
+
+    def forget(self) -> None:
+        """Never free the memory: a reset of the card has taken it."""
+        for buffer in (self.pixels, self.out):
+            buffer.pointer, buffer.freed = 0, True
 
 
 class _CardErrors:
@@ -68,55 +111,23 @@ class _CardErrors:
             raise CardError(f"card '{self._card}': {error}") from error
 
 
-class BufferSet:
-    """The device buffers of one start: pixels in and results out."""
-
-    def __init__(
-        self, pixels_bank: Any, out_bank: Any, max_batch: int, outputs: KernelVariant, stack: ExitStack
-    ) -> None:
-        count, dtype = _OUT[outputs]
-        self.pixels = _allocate((max_batch, *PIXELS_SHAPE), np.uint8, pixels_bank, stack)
-        self.out = _allocate((max_batch, count), dtype, out_bank, stack)
-        self.host_pixels: NDArray[np.uint8] = self.pixels.view(np.ndarray)  # the same memory, without PYNQ's slicing
-        self._parts: dict[int, tuple[Any, Any]] = {}  # by images; PYNQ's slicing takes longer than a small copy
-
-    def load(self, pixels: NDArray[np.uint8]) -> None:
-        """Copy pixels: uint8 (n, 224, 224, 3) to the card; n at most the set's batch."""
-        np.copyto(self.host_pixels[: len(pixels)], pixels)
-        self.send(len(pixels))
-
-    def send(self, images: int, first: int = 0) -> None:
-        """Copy the first images of `host_pixels` to the card, but for so many that are there."""
-        pixels = self.pixels[first:images] if first else self._part(images)[0]
-        pixels.sync_to_device()
-
-    def read(self, images: int) -> NDArray[Any]:
-        """Copy the first results from the card: int32 (n, 1000) or uint32 (n, 5), valid until the next start."""
-        out = self._part(images)[1]
-        out.sync_from_device()
-        results: NDArray[Any] = out.view(np.ndarray)
-        return results
-
-    def _part(self, images: int) -> tuple[Any, Any]:
-        """The first images' pixels and results, as PYNQ's buffers."""
-        if images not in self._parts:
-            self._parts[images] = self.pixels[:images], self.out[:images]
-        return self._parts[images]
-
-
-@dataclass(eq=False)
-class Start:
-    """One start of the kernel that was not yet seen done."""
-
-    images: int
-    handle: Any
-
-
 class Kernel:
     """The ResNet50 kernel of an xclbin, programmed on a card, with the FC weights in the card's memory.
 
-    Safe to call from several threads. Several kernels may share a card if they use the same xclbin and, as the
-    card's PLRAM holds one set, the same weights.
+    One kernel a card and process. `run` may be called from several threads; `start`, `is_done` and `wait` are for one
+    thread at a time, because PYNQ's XrtDevice is.
+
+    Args:
+        xclbin: a file, or what was read of it.
+        weights: int8 (1000, 2048), of the fully connected layer.
+        card: "software:N" or "xrt:N".
+        batch_size: the most images in one run.
+        buffer_sets: sets of device buffers: one is filled while the card works on another.
+        threads: CPU threads of a software card, 0 for one per CPU; None leaves the card as it is.
+
+    Raises:
+        BadXclbin, BadWeights, BadParameter: naming what is wrong.
+        CardError: the card is missing, refuses, or has another kernel of this process.
     """
 
     def __init__(
@@ -124,200 +135,137 @@ class Kernel:
         xclbin: KernelInfo | str | Path,
         weights: NDArray[np.int8],
         card: str = "software:0",
-        max_batch: int = 128,
-        timeout_s: float | None = None,
-        threads: int | None = None,
+        batch_size: int = 128,
         buffer_sets: int = 1,
+        threads: int | None = None,
     ) -> None:
-        """Program the card and make the buffers.
-
-        Args:
-            xclbin: as it was read, or its file.
-            weights: int8 (1000, 2048), of the fully connected layer.
-            card: "software:N" or "xrt:N".
-            max_batch: the most images in one start; larger batches are split.
-            timeout_s: how long a start of `run` may take; None for as long as it takes.
-            threads: CPU threads of a software card, 0 for one per CPU; None leaves the card as it is.
-            buffer_sets: sets of device buffers. `run` uses the first; with more, a caller of `start` and `wait`
-                fills one while the card works on another.
-
-        Raises:
-            BadXclbin, BadWeights, BadParameter: naming what is wrong.
-            CardError: the card is missing, refuses, or holds another image for another kernel of this process.
-        """
         if not isinstance(weights, np.ndarray) or weights.dtype != np.int8 or weights.shape != (CLASSES, FEATURES):
             raise BadWeights(f"fc weights are {_describe(weights)}, expected int8 ({CLASSES}, {FEATURES})")
-        if max_batch < 1:
-            raise BadParameter(f"max_batch is {max_batch}, expected at least 1")
-        if timeout_s is not None and not timeout_s > 0:
-            raise BadParameter(f"timeout_s is {timeout_s}, expected above 0, or None for no deadline")
-        self._image = xclbin if isinstance(xclbin, KernelInfo) else read_xclbin(xclbin)
-        self._device = open_card(card, threads)
-        self._use = _uses.setdefault(self._device.tag, _CardUse())
-        self._run_lock = threading.Lock()  # `run` has one set of buffers: one batch at a time
-        self._unfinished: list[Start] = []  # not seen done, oldest first
-        self._card_errors = _CardErrors(card)
+        if batch_size < 1:
+            raise BadParameter(f"batch_size is {batch_size}, expected at least 1")
+        self.xclbin = xclbin if isinstance(xclbin, KernelInfo) else read_xclbin(xclbin)
         self.card = card
-        self.max_batch = max_batch
-        self.timeout_s = timeout_s
-        _free_abandoned()
+        self.batch_size = batch_size
+        self.device = open_card(card, threads)  # PYNQ's device; its sensors tell the power
+        self._card_errors = _CardErrors(card)
+        self._run_lock = threading.Lock()
+        self._unfinished: list[Run] = []  # not seen done, oldest first
+        self._weights: Any = None
         with ExitStack() as stack, self._card_errors:
-            kernel, banks = self._program(stack)
-            self._start = kernel.start
-            self._weights_bank = banks["weightsmem"]
-            self._weights: Any = None
+            self._claim(stack)
+            overlay = load_overlay(self.xclbin, self.device)
+            stack.callback(self.device.free_bitstream)  # closes the contexts, so that others may program the card
+            self._start = getattr(overlay, self.xclbin.kernel_name).start
+            self._banks = {name: self.device.get_memory_by_name(m.name) for name, m in self.xclbin.banks.items()}
+            stack.callback(self.drop_weights)
             self.place_weights(weights)
-            self.buffers = tuple(
-                BufferSet(banks["in"], banks["out"], max_batch, self.outputs, stack) for _ in range(buffer_sets)
-            )
+            self.buffers = tuple(self._buffer_set(batch_size, stack) for _ in range(buffer_sets))
+            self.selftest_buffers = self._buffer_set(1, stack)
             self._cleanup: ExitStack | None = stack.pop_all()
 
-    def _program(self, stack: ExitStack) -> tuple[Any, dict[str, Any]]:
-        """The kernel's PYNQ driver, and the bank that each of its pointer arguments is wired to."""
-        use, image = self._use, self._image
-        with use.lock:
-            if use.image is not None and use.kernels and use.image.uuid != image.uuid:
-                raise CardError(
-                    f"card '{self.card}' holds {use.image.path} (UUID {use.image.uuid}) for {use.kernels} other "
-                    f"kernels of this process; close them before loading {image.path} (UUID {image.uuid})"
-                )
-            overlay = load_overlay(image, self._device, download=not use.kernels)
-            kernel = getattr(overlay, image.kernel_name)
-            use.image = image
-            use.kernels += 1
-            stack.callback(self._leave)
-        return kernel, {name: self._device.get_memory_by_name(bank.name) for name, bank in image.banks.items()}
+    def _claim(self, stack: ExitStack) -> None:
+        tag = self.device.tag
+        with _in_use_lock:
+            if tag in _in_use:
+                raise CardError(f"card '{self.card}' has another kernel of this process; close that one first")
+            _in_use.add(tag)
+        stack.callback(_in_use.discard, tag)
+
+    def _buffer_set(self, batch_size: int, stack: ExitStack) -> BufferSet:
+        made = BufferSet(self._banks["in"], self._banks["out"], batch_size, self.xclbin.kernel)
+        stack.callback(made.free)
+        return made
 
     def place_weights(self, weights: NDArray[np.int8]) -> None:
-        """Put FC weights, int8 (1000, 2048), in the card's memory; kernels with equal weights share them."""
-        with self._use.lock:
-            for buffer in self._use.weights:
-                if np.array_equal(buffer, weights):
-                    self._weights = buffer
-                    return
-            buffer = allocate(weights.shape, np.int8, target=self._weights_bank)
-            self._use.weights.append(buffer)  # freed with the last kernel on the card
-            buffer[:] = weights
-            buffer.sync_to_device()
-            self._weights = buffer
+        """Put FC weights, int8 (1000, 2048), in the card's memory, which has room for one set."""
+        buffer = allocate(weights.shape, np.int8, target=self._banks["weightsmem"])
+        buffer[:] = weights
+        buffer.sync_to_device()
+        self._weights = buffer
 
     def drop_weights(self) -> None:
         """Free the FC weights, so that another process may put its own there; nothing may be started without."""
-        with self._use.lock:
-            self._use.weights.remove(self._weights)
-            self._weights.freebuffer()
-            self._weights = None
-
-    def _leave(self) -> None:
-        use = self._use
-        with use.lock:
-            use.kernels -= 1
-            if not use.kernels:
-                while use.weights:
-                    use.weights.pop().freebuffer()
-                self._device.free_bitstream()  # closes the contexts, so that others may program the card
-
-    @property
-    def outputs(self) -> KernelVariant:
-        """What the card computes: "logits", or "top5" without the logits."""
-        return self._image.kernel
-
-    @property
-    def image(self) -> KernelInfo:
-        """The xclbin."""
-        return self._image
-
-    @property
-    def device(self) -> Any:
-        """PYNQ's device, for its sensors."""
-        return self._device
+        buffer, self._weights = self._weights, None
+        if buffer is not None:
+            buffer.freebuffer()
 
     @property
     def description(self) -> str:
-        """The card, what it is, and the image on it, for logs and reports."""
-        return f"{self.card} ({self._device.name}) with the {self.outputs} kernel of {self._image.path}"
+        """The card, what it is, and the xclbin on it, for logs and reports."""
+        return f"{self.card} ({self.device.name}) with the {self.xclbin.kernel} kernel of {self.xclbin.path}"
 
-    def run(self, pixels: NDArray[np.uint8]) -> Result:
-        """Classify images.
+    def start(self, buffers: BufferSet, batch_size: int) -> Run:
+        """Queue a run on the card, for images that are in its memory; returns at once.
+
+        Args:
+            buffers: one of `self.buffers`, not to be touched until `wait` has returned.
+            batch_size: how many images.
+
+        Raises:
+            CardError: the card refused.
+        """
+        with self._card_errors:
+            run = Run(batch_size, self._start(buffers.pixels, buffers.out, self._weights, batch_size))
+        self._unfinished.append(run)
+        return run
+
+    def is_done(self, run: Run, timeout_s: float | None) -> bool:
+        """Wait until a run has finished; False where it has not in `timeout_s`. Raises CardError where it failed."""
+        with self._card_errors:
+            try:
+                done = wait_done(run.handle, timeout_s)
+            except CardError:
+                self._unfinished.remove(run)
+                raise
+        if done:
+            self._unfinished.remove(run)
+        return done
+
+    def wait(self, run: Run, timeout_s: float | None) -> None:
+        """Wait until a run has finished. Raises CardTimeout where it has not in `timeout_s`, CardError if it failed."""
+        if not self.is_done(run, timeout_s):
+            raise CardTimeout(f"card '{self.card}': {run.batch_size} images took longer than {timeout_s:.3g} s")
+
+    def run(self, pixels: NDArray[np.uint8], timeout_s: float | None = None) -> Result:
+        """Classify images, in runs of at most `batch_size`, one after the other.
 
         Args:
             pixels: uint8 (N, 224, 224, 3), B, G, R; N at least 1.
+            timeout_s: how long each run may take; None for as long as it takes.
 
         Returns:
             The results, in the order of the images, as arrays of their own.
 
         Raises:
             BadPixels: another shape or type, or no image.
-            CardTimeout: a start missed its deadline; the kernel stays unusable until the card has finished it.
-            CardError: the card failed, or the kernel is closed.
+            CardTimeout: a run missed its deadline; the card stays busy until it has finished it.
+            CardError: the card failed or is busy, or the kernel is closed.
         """
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != PIXELS_SHAPE:
             raise BadPixels(f"pixels are {_describe(pixels)}, expected uint8 (N, {', '.join(map(str, PIXELS_SHAPE))})")
         if not len(pixels):
             raise BadPixels("pixels hold no image, at least one is needed")
-        count, dtype = _OUT[self.outputs]
-        results: NDArray[Any] = np.empty((len(pixels), count), dtype)
-        with self._run_lock, self._card_errors:
-            self._check_usable()
-            for first in range(0, len(pixels), self.max_batch):
-                part = slice(first, first + self.max_batch)
-                self._run_batch(pixels[part], results[part])
-        if self.outputs == "logits":
-            return Result(results, top5(results))
-        return Result(None, results)
-
-    def _run_batch(self, pixels: NDArray[np.uint8], results: NDArray[Any]) -> None:
+        count, dtype = _OUT[self.xclbin.kernel]
+        outputs: NDArray[Any] = np.empty((len(pixels), count), dtype)
         buffers = self.buffers[0]
-        buffers.load(pixels)
-        with self._use.lock:
-            self.wait(self.start(buffers, len(pixels)), self.timeout_s)
-        np.copyto(results, buffers.read(len(pixels)))
+        with self._run_lock, self._card_errors:
+            if self._cleanup is None:
+                raise CardError(f"card '{self.card}': this kernel is closed; open another")
+            if self._is_busy():
+                raise CardError(f"card '{self.card}': still busy with a run that missed its deadline")
+            for first in range(0, len(pixels), self.batch_size):
+                part = pixels[first : first + self.batch_size]
+                buffers.load(part)
+                self.wait(self.start(buffers, len(part)), timeout_s)
+                np.copyto(outputs[first : first + len(part)], buffers.download(len(part)))
+        return Result(outputs, top5(outputs)) if self.xclbin.kernel == "logits" else Result(None, outputs)
 
-    def start(self, buffers: BufferSet, images: int) -> Start:
-        """Queue a start on the card, for images that are in its memory; returns at once.
-
-        Args:
-            buffers: one of `self.buffers`, not to be touched until `wait` has returned.
-            images: how many of them.
-
-        Raises:
-            CardError: the card refused.
-        """
-        with self._use.lock, self._card_errors:
-            start = Start(images, self._start(buffers.pixels, buffers.out, self._weights, images))
-            self._unfinished.append(start)
-        return start
-
-    def is_done(self, start: Start, timeout_s: float | None) -> bool:
-        """Wait until a start has finished; False where it has not in `timeout_s`. Raises CardError where it failed."""
-        with self._use.lock, self._card_errors:
-            try:
-                done = wait_done(start.handle, timeout_s)
-            except CardError:
-                self._unfinished.remove(start)
-                raise
-            if done:
-                self._unfinished.remove(start)
-            return done
-
-    def wait(self, start: Start, timeout_s: float | None) -> None:
-        """Wait until a start has finished.
-
-        Raises:
-            CardTimeout: it did not in `timeout_s`; the kernel stays unusable until the card has finished it.
-            CardError: it failed.
-        """
-        if not self.is_done(start, timeout_s):
-            raise CardTimeout(f"card '{self.card}': {start.images} images took longer than {timeout_s:.3g} s")
-
-    def _check_usable(self) -> None:
-        if self._cleanup is None:
-            raise CardError(f"card '{self.card}': this kernel is closed; open another")
-        if self._unfinished:
-            with self._use.lock:
-                if not _finished(self._unfinished):
-                    raise CardError(f"card '{self.card}': still busy with a start that missed its deadline")
-            self._unfinished.clear()
+    def _is_busy(self) -> bool:
+        for run in list(self._unfinished):
+            with suppress(CardError):  # a run that failed does not run any more
+                if not self.is_done(run, 0):
+                    return True
+        return False
 
     def close(self) -> None:
         """Free the buffers and let go of the card; again is harmless. Waits for a batch that another thread runs."""
@@ -325,30 +273,26 @@ class Kernel:
             cleanup, self._cleanup = self._cleanup, None
             if cleanup is None:
                 return
-            if not self._unfinished:
-                cleanup.close()
-            else:
-                _abandoned.append((self._unfinished, self._use, cleanup))
-                _free_abandoned()
+            if self._unfinished:  # of a card that is about to be reset, or of a process that is about to end
+                _abandoned.append((cleanup.pop_all(), self.buffers, self.selftest_buffers, self._weights))
+                _in_use.discard(self.device.tag)
+            cleanup.close()
 
     def reset_card(self) -> None:
-        """Close this kernel for good and reset the card, for one that failed; it must be the card's only kernel here.
-
-        Raises:
-            CardError: the card does not come back.
-        """
-        with self._run_lock, self._use.lock:
+        """Close this kernel for good and reset the card, for one that failed. Raises CardError if it stays away."""
+        with self._run_lock:
             cleanup, self._cleanup = self._cleanup, None
             if cleanup is None:
                 return
             # The card may still write to the buffers, or refuse to free them: the reset takes them all.
             cleanup.pop_all()
-            for buffer in (*self._use.weights, *(b for s in self.buffers for b in (s.pixels, s.out))):
-                buffer.pointer, buffer.freed = 0, True
-            self._use.weights.clear()
-            self._use.kernels, self._use.image = 0, None
+            for buffers in (*self.buffers, self.selftest_buffers):
+                buffers.forget()
+            if self._weights is not None:
+                self._weights.pointer, self._weights.freed = 0, True
+            _in_use.discard(self.device.tag)
             with self._card_errors:
-                reset_card(self.card, self._device)
+                reset_card(self.card, self.device)
 
     def __enter__(self) -> Kernel:
         return self
@@ -357,35 +301,6 @@ class Kernel:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _allocate(shape: tuple[int, ...], dtype: type[np.generic], bank: Any, stack: ExitStack) -> Any:
-    buffer = allocate(shape, dtype, target=bank)
-    stack.callback(buffer.freebuffer)
-    return buffer
-
-
-def _free_abandoned() -> None:
-    with _abandoned_lock:
-        for entry in list(_abandoned):
-            starts, use, cleanup = entry
-            if not use.lock.acquire(blocking=False):
-                continue  # the card is at work for another kernel; the next call looks again
-            try:
-                finished = _finished(starts)
-            finally:
-                use.lock.release()
-            if finished:
-                _abandoned.remove(entry)
-                cleanup.close()
-
-
-def _finished(starts: list[Start]) -> bool:
-    for start in starts:
-        with suppress(CardError):  # a start that failed does not run any more
-            if not wait_done(start.handle, 0):
-                return False
-    return True
 
 
 def _describe(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""How long a start takes on this card, by the number of images, and the deadline that follows."""
+"""How long a run takes on this card, and what follows: its deadline, and when the next batch is dispatched."""
 
 from __future__ import annotations
 
@@ -11,42 +11,48 @@ from .kernel import Kernel
 
 # A software card shares its CPU with others, and a virtual machine with strangers: neighbours may slow it several
 # times. A hang is a hang after ten times the usual time too.
-MARGIN = 10.0
-FLOOR_S = 1.0
+DEADLINE_FACTOR = 10.0
+SHORTEST_DEADLINE_S = 1.0
+LEAD_SHARE = 0.1  # of the run on the card, whose end is only expected
+_SHORTEST_LEAD_S = 5e-4  # the card's thread wakes up, and the run goes through the driver
 _LONG_S = 0.25  # from here on a second measurement would only delay the load
-_BATCH = 8
+_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """A start of n images takes about `start_s + image_s * n`."""
+    """A run of n images takes about `run_s + image_s * n`."""
 
-    start_s: float
+    run_s: float
     image_s: float
 
-    def expected_s(self, images: int) -> float:
-        """What such a start takes when nothing disturbs it."""
-        return self.start_s + self.image_s * images
+    def expected_s(self, batch_size: int) -> float:
+        """What a run takes when nothing disturbs it."""
+        return self.run_s + self.image_s * batch_size
 
-    def deadline_s(self, images: int) -> float:
-        """What such a start may take before the card counts as failed."""
-        return max(FLOOR_S, MARGIN * self.expected_s(images))
-
-
-def measure_latency(kernel: Kernel) -> LatencyModel:
-    """Time starts of one image and of several; warms the card up, too."""
-    images = min(_BATCH, kernel.max_batch)
-    kernel.buffers[0].load(np.zeros((images, *kernel.buffers[0].host_pixels.shape[1:]), np.uint8))
-    first_s = min(time_start(kernel, 1) for _ in range(2))
-    if first_s > _LONG_S or images == 1:
-        return LatencyModel(0.0, first_s)
-    several_s = time_start(kernel, images)
-    image_s = max(0.0, (several_s - first_s) / (images - 1))
-    return LatencyModel(max(0.0, first_s - image_s), image_s)
+    def deadline_s(self, batch_size: int) -> float:
+        """What a run may take before the card counts as failed."""
+        return max(SHORTEST_DEADLINE_S, DEADLINE_FACTOR * self.expected_s(batch_size))
 
 
-def time_start(kernel: Kernel, images: int) -> float:
-    """Seconds of one start on what is in the card's memory."""
+def dispatch_lead_s(kernel_s: float) -> float:
+    """How long before the end of a run of `kernel_s` the next batch is dispatched: until then it takes requests."""
+    return max(_SHORTEST_LEAD_S, LEAD_SHARE * kernel_s)
+
+
+def measure_latency(kernel: Kernel, timeout_s: float) -> LatencyModel:
+    """Time runs of one image and of several on a card that does nothing else. Raises CardTimeout, CardError."""
+    batch_size = min(_BATCH_SIZE, kernel.batch_size)
+    kernel.buffers[0].load(np.zeros((batch_size, *kernel.buffers[0].host_pixels.shape[1:]), np.uint8))
+    one_s = min(_time_run(kernel, 1, timeout_s) for _ in range(2))  # the first one warms up
+    if one_s > _LONG_S or batch_size == 1:
+        return LatencyModel(0.0, one_s)
+    several_s = _time_run(kernel, batch_size, timeout_s)
+    image_s = max(0.0, (several_s - one_s) / (batch_size - 1))
+    return LatencyModel(max(0.0, one_s - image_s), image_s)
+
+
+def _time_run(kernel: Kernel, batch_size: int, timeout_s: float) -> float:
     begin_s = time.monotonic()
-    kernel.wait(kernel.start(kernel.buffers[0], images), kernel.timeout_s)
+    kernel.wait(kernel.start(kernel.buffers[0], batch_size), timeout_s)
     return time.monotonic() - begin_s

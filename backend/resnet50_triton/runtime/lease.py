@@ -69,7 +69,7 @@ def _base() -> str:
 
 
 class Lease:
-    """One process's share in a card. `acquire`, `wanted` and `release` are for one thread.
+    """One process's share in a card. `acquire`, `contended` and `release` are for one thread.
 
     Args:
         directory: of this card's locks.
@@ -126,7 +126,7 @@ class Lease:
                     os.close(entry)
         return users
 
-    def wanted(self) -> bool:
+    def contended(self) -> bool:
         """Whether another process waits for the card that we hold."""
         if _try_lock(self._want):
             fcntl.flock(self._want, fcntl.LOCK_UN)

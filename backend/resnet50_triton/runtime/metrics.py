@@ -25,7 +25,7 @@ class Family:
 # newer than the servers that this has to run on, and PromQL reads both alike.
 _TIMES = {
     "copy": "from Triton's tensors into the card's memory, a batch",
-    "kernel": "from start to done, a batch",
+    "kernel": "a run, from its begin to its end",
     "total": "from a request's arrival in the model to its answer",
 }
 _TIME_LIMITS_S = tuple(m * 10.0**e for e in (-4, -3, -2, -1, 0) for m in (1, 2.5, 5))
@@ -33,23 +33,25 @@ _BATCH_LIMITS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 FAMILIES: Mapping[str, Family] = {
     "resnet50_images_total": Family("counter", "images that the card computed and that were answered"),
-    "resnet50_batch_size_bucket": Family("counter", "starts of at most `le` images"),
-    "resnet50_batch_size_sum": Family("counter", "images in all starts"),
-    "resnet50_batch_size_count": Family("counter", "starts"),
+    "resnet50_batch_size_bucket": Family("counter", "runs of at most `le` images"),
+    "resnet50_batch_size_sum": Family("counter", "images in all runs"),
+    "resnet50_batch_size_count": Family("counter", "runs"),
     **{
         f"resnet50_{name}_seconds_{part}": Family("counter", f"{meaning}: {what}")
         for name, what in _TIMES.items()
         for part, meaning in (("bucket", "at most `le` s"), ("sum", "seconds"), ("count", "number"))
     },
     "resnet50_refused_total": Family("counter", "requests refused before they cost card time, by code"),
-    "resnet50_failed_total": Family("counter", "requests answered UNAVAILABLE because the card failed"),
+    "resnet50_reruns_total": Family("counter", "requests run again because their card failed"),
+    "resnet50_failed_total": Family("counter", "requests answered UNAVAILABLE because their card failed"),
     "resnet50_card_state": Family("gauge", "1 for the state that the card is in"),
-    "resnet50_cards_ready": Family("gauge", "cards that work"),
-    "resnet50_timeouts_total": Family("counter", "starts that missed their deadline"),
+    "resnet50_cards_ready": Family("gauge", "cards that work, the standby not counted"),
+    "resnet50_standby_ready": Family("gauge", "1 while there is a standby that works"),
+    "resnet50_timeouts_total": Family("counter", "runs that missed their deadline"),
     "resnet50_recoveries_total": Family("counter", "failed cards that were made to work again"),
     "resnet50_recovery_seconds_total": Family("counter", "seconds from failures to recovery"),
-    "resnet50_selftest_runs_total": Family("counter", "runs of the known picture"),
-    "resnet50_selftest_mismatches_total": Family("counter", "runs of the known picture with other results"),
+    "resnet50_selftest_runs_total": Family("counter", "runs of the self-test"),
+    "resnet50_selftest_mismatches_total": Family("counter", "runs of the self-test with wrong outputs"),
     "resnet50_cross_checks_total": Family("counter", "live batches computed once more in software"),
     "resnet50_cross_check_mismatches_total": Family("counter", "live batches that differed from software"),
     "resnet50_uptime_seconds_total": Family("counter", "seconds that the model's process lives; stops where it dies"),
@@ -62,6 +64,7 @@ FAMILIES: Mapping[str, Family] = {
 # the first step of a counter that begins at 1, and an alert would miss the first wrong result.
 _FROM_ZERO = (
     "resnet50_images_total",
+    "resnet50_reruns_total",
     "resnet50_failed_total",
     "resnet50_timeouts_total",
     "resnet50_recoveries_total",
@@ -75,7 +78,7 @@ _REFUSALS = ("INVALID_ARG", "UNAVAILABLE", "CANCELLED")
 
 
 @dataclass(frozen=True)
-class Answered:
+class Completed:
     """What is counted of a batch."""
 
     images: int
@@ -109,8 +112,8 @@ class Metrics:
         with self._lock:
             self._values[name, _key(labels)] = value
 
-    def count(self, batch: Answered, card: str) -> None:
-        """Count an answered batch."""
+    def count(self, batch: Completed, card: str) -> None:
+        """Count a batch that was answered."""
         self.add("resnet50_images_total", batch.images, card=card)
         labels = _key({"card": card})
         self._observe("resnet50_batch_size", _BATCH_LIMITS, batch.images, labels)

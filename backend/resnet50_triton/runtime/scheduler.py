@@ -1,146 +1,250 @@
-"""The cards of one model instance: requests in, spread over the cards that work."""
+"""Which card gets which request, and what becomes of the requests of a card that failed."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ..errors import CardError, Resnet50Error
-from .batch import Batch
+from .batch import Batch, BatchSlice, CopyPixels
+from .clock import SYSTEM, Clock
 from .job import Job
 from .metrics import Metrics
-from .worker import CardWorker, State
+from .queue import CardQueue, State
+from .worker import CardWorker
 
-_LOOK_S = 1.0
+_POLL_S = 0.1
 _WAITED_S = 1e-3
+MAX_RUNS = 2  # on cards that failed: what was on two of them is not given to a third
 
 
-class CardPool:
-    """Copies requests straight into the cards' buffers; blocks while all are full, so that the rest waits in Triton,
+class _Piece(NamedTuple):
+    """Images of a request that are to be computed."""
+
+    job: Job
+    first: int
+    last: int
+    runs: int  # that failed before
+
+
+@dataclass(frozen=True)
+class Failover:
+    """What is done for requests while cards fail.
+
+    wait_s: how long a request may wait for a card that comes back, from its arrival on.
+    standby: a card that is used only while none of the others works.
+    """
+
+    wait_s: float = 0.0
+    standby: CardWorker | None = None
+
+
+class Scheduler:
+    """Copies requests straight into the cards' buffers. Blocks while all are full, so that the rest waits in Triton,
     where priorities and timeouts work.
 
     Args:
-        workers: one a card, running.
+        workers: one a card, started.
         min_ready_cards: how many must work for the model to count as ready.
+        failover: what is done while cards fail.
         metrics: where it counts.
-        changed: the condition that the workers share.
+        changed: the condition that the cards' queues share.
+        copy: copies pixels into a buffer.
+        clock: time and threads.
     """
 
     def __init__(
-        self, workers: Sequence[CardWorker], min_ready_cards: int, metrics: Metrics, changed: threading.Condition
+        self,
+        workers: Sequence[CardWorker],
+        min_ready_cards: int,
+        failover: Failover,
+        metrics: Metrics,
+        changed: Any,
+        copy: CopyPixels,
+        clock: Clock = SYSTEM,
     ) -> None:
         self.workers = workers
-        self.min_ready_cards = min_ready_cards
-        self._metrics = metrics
-        self._changed = changed
-        self._closing = False
+        self.standby = failover.standby
+        self._min_ready_cards, self._wait_s = min_ready_cards, failover.wait_s
+        self._metrics, self._changed, self._copy = metrics, changed, copy
+        self._by_card = {worker.card: worker for worker in (*workers, *filter(None, [failover.standby]))}
+        self._closing = self._closed = False
+        self._failed: deque[tuple[_Piece, CardError, str]] = deque()  # with the card
+        self._failed_changed = clock.condition()
+        self._rerun_thread = clock.start_thread(self._rerun, name="rerun")
 
     @property
-    def working(self) -> int:
-        """How many cards work, or are lent to another process."""
-        return sum(worker.state in (State.READY, State.AWAY) for worker in self.workers)
+    def ready_cards(self) -> int:
+        """How many cards work, or are lent to another process; the standby is not counted."""
+        return sum(worker.queue.state in (State.READY, State.YIELDED) for worker in self.workers)
 
     def is_ready(self) -> bool:
-        """Whether enough cards work."""
-        return self.working >= self.min_ready_cards
+        """Whether enough cards work, or the standby does."""
+        has_standby = self.standby is not None and self.standby.queue.state is State.READY
+        return has_standby or self.ready_cards >= self._min_ready_cards
 
-    def submit(self, jobs: Sequence[Job], attend: bool = False) -> None:
+    def submit(self, jobs: Sequence[Job], inline: bool = False) -> None:
         """Bring requests to the cards; every one is answered, now or later, whatever happens. For one thread.
 
         Args:
             jobs: the requests.
-            attend: wait for the last batch in this thread where the card is idle, instead of in the card's thread,
-                which would take a tenth of a millisecond more; until then no other request can be brought.
+            inline: run the last batch in this thread where the card is idle, instead of in the card's thread, which
+                would take a tenth of a millisecond more; until then no other request can be brought.
         """
+        self._place([_Piece(job, 0, len(job), 0) for job in jobs], inline)
+
+    def _place(self, pieces: Sequence[_Piece], inline: bool = False) -> None:
         filling: tuple[CardWorker, Batch] | None = None
-        left = sum(map(len, jobs))
-        for job in jobs:
-            first = 0
-            left -= len(job)
+        left = sum(piece.last - piece.first for piece in pieces)
+        for piece in pieces:
+            job, first, last, runs = piece
+            left -= last - first
             try:
-                while first < len(job):
+                while first < last:
                     if filling is None:
-                        filling = self._acquire(len(job) - first, left)
-                    if not first:
+                        filling = self._claim(job, last - first, left)
+                    if first == piece.first:
                         self._check_wanted(job)
                     worker, batch = filling
-                    first += batch.take(job, first)
+                    taken = batch.take(job, first, last, runs, self._copy)
+                    first += taken
                     if not batch.room:
                         filling = None
-                        self._hand_in(worker, batch, attend and job is jobs[-1] and first == len(job))
+                        self._hand_in(worker, batch, inline and piece is pieces[-1] and first == last)
             except Resnet50Error as error:
                 self._metrics.add("resnet50_refused_total", code=error.triton_code)
                 job.fail(error)
             except Exception as error:  # whatever is wrong with one request is its own affair
                 job.fail(Resnet50Error(f"the request cannot be taken: {type(error).__name__}: {error}"))
         if filling is not None:
-            self._hand_in(*filling, attend)
+            self._hand_in(*filling, inline)
 
     def _check_wanted(self, job: Job) -> None:
         # Triton drops what is cancelled or late in its queue: only a wait for a buffer leaves time for it here.
         if job.waited_s() > _WAITED_S:
             job.check_wanted()
 
-    def _acquire(self, images: int, more: int) -> tuple[CardWorker, Batch]:
-        """A card, and a batch that waits for it and has room for so many images, or else a free set of buffers.
+    def _claim(self, job: Job, images: int, more: int) -> tuple[CardWorker, Batch]:
+        """A card, and a batch that waits for it and has room for so many images, or else one of free buffers.
 
         Args:
-            images: of the request.
+            job: the request.
+            images: of it.
             more: images of the requests that came with it.
 
         Raises:
-            CardError: no card works.
+            CardError: no card works, nor will in time.
+            Cancelled, Expired: the request is not wanted any more.
         """
         with self._changed:
             while not self._closing:
-                batches = [(worker, batch) for worker in self.workers if (batch := worker.offer(images, more))]
-                if batches:
-                    # The card that has the least to do: the most free sets, and of those the smallest batch.
-                    worker, batch = max(batches, key=lambda offer: (len(offer[0].free), -offer[1].images))
-                    worker.fill(batch)
-                    return worker, batch
-                states = {worker.state for worker in self.workers}
-                if State.READY not in states:
-                    if State.AWAY not in states:
-                        raise CardError(self._why_not())
-                    for worker in self.workers:
-                        worker.wanted = worker.state is State.AWAY
-                    self._changed.notify_all()
-                self._changed.wait(_LOOK_S)
+                chosen = choose((worker.queue for worker in self.workers), images, more)
+                if chosen is None and self.standby is not None and not self.ready_cards:
+                    chosen = choose([self.standby.queue], images, more)
+                if chosen is not None:
+                    queue, batch = chosen
+                    queue.claim(batch)
+                    return self._by_card[queue.card], batch
+                left_s = self._wait_for_card_s(job)
+                if left_s <= 0:
+                    raise CardError(self._why_not())
+                if not self._changed.wait(min(left_s, _POLL_S)):
+                    self._check_wanted(job)
         raise CardError("the model is being unloaded; send the request again")
 
+    def _wait_for_card_s(self, job: Job) -> float:
+        """How long to wait for a card, where none can take a batch now; 0 or less where it is of no use."""
+        states = {worker.queue.state for worker in self._by_card.values()}
+        if State.READY in states:
+            return _POLL_S
+        if State.YIELDED in states:
+            for worker in self.workers:
+                worker.queue.need()
+            self._changed.notify_all()
+            return _POLL_S
+        return self._wait_s - job.waited_s() if State.RECOVERING in states else 0.0
+
     def _why_not(self) -> str:
-        reasons = "; ".join(f"{worker.card} is {worker.state.value}: {worker.error}" for worker in self.workers)
-        again = any(worker.state is State.RECOVERING for worker in self.workers)
+        queues = [worker.queue for worker in self._by_card.values()]
+        reasons = "; ".join(f"{queue.card} is {queue.state.value}: {queue.error}" for queue in queues)
+        again = any(queue.state is State.RECOVERING for queue in queues)
         return f"no card works ({reasons}); " + (
             "send the request again in a second" if again else "repair the card and load the model again"
         )
 
-    def _hand_in(self, worker: CardWorker, batch: Batch, attend: bool) -> None:
-        if batch.images:
-            try:
-                batch.send()
-            except Exception as error:
-                failed = error if isinstance(error, CardError) else CardError(f"card '{worker.card}': {error}")
-                with self._changed:
-                    worker.put_back(batch, failed)
-            else:
-                with self._changed:
-                    taken = worker.put(batch, attend)
-                if batch.is_attended:
-                    worker.attend(batch)
-                if taken:
-                    return
-                failed = worker.error or CardError(f"card '{worker.card}' is {worker.state.value}")
-            self._metrics.add("resnet50_failed_total", batch.fail(failed), card=worker.card)
+    def _hand_in(self, worker: CardWorker, batch: Batch, inline: bool) -> None:
+        if not batch.size:
+            worker.queue.release(batch)
+            return
+        try:
+            batch.upload()
+        except Exception as error:
+            failed = error if isinstance(error, CardError) else CardError(f"card '{worker.card}': {error}")
+            worker.queue.release(batch, failed)
         else:
-            with self._changed:
-                worker.put_back(batch)
+            if worker.submit(batch, inline):
+                return
+            failed = worker.queue.error or CardError(f"card '{worker.card}' is {worker.queue.state.value}")
+        self.rerun(worker.card, [batch], failed)
+
+    # Requests of cards that failed
+
+    def rerun(self, card: str, batches: Iterable[Batch], error: CardError) -> None:
+        """Take the batches of a card that failed. Their requests are run again, or answered with the error."""
+        pieces = [_failed_piece(batch, part) for batch in batches for part in batch.slices]
+        with self._failed_changed:
+            self._failed.extend((piece, error, card) for piece in pieces if not piece.job.future.done())
+            self._failed_changed.notify_all()
+
+    def _rerun(self) -> None:
+        while True:
+            with self._failed_changed:
+                self._failed_changed.wait_for(lambda: self._failed or self._closed)
+                failed = list(self._failed)
+                self._failed.clear()
+            if not failed:
+                return
+            again = [piece for piece, error, card in failed if not self._gives_up(piece, error, card)]
+            if again:
+                self._place(again)
+
+    def _gives_up(self, piece: _Piece, error: CardError, card: str) -> bool:
+        """Answer with the error what is not to be run again."""
+        if piece.runs < MAX_RUNS and piece.job.waited_s() < self._wait_s and not self._closing:
+            self._metrics.add("resnet50_reruns_total", card=card)
+            return False
+        self._metrics.add("resnet50_failed_total", piece.job.fail(error), card=card)
+        return True
 
     def close(self) -> None:
         """Answer what was taken, then let go of the cards."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        for worker in self.workers:
+        for worker in self._by_card.values():
             worker.close()
+        with self._failed_changed:
+            self._closed = True
+            self._failed_changed.notify_all()
+        self._rerun_thread.join()
+
+
+def choose(queues: Iterable[CardQueue], images: int, more: int) -> tuple[CardQueue, Batch] | None:
+    """The card that has the least to do: the one with the most free buffer sets, and of those the smallest batch.
+
+    Args:
+        queues: the cards'.
+        images: of the next request.
+        more: images that come with it.
+
+    Returns:
+        The card's queue and the batch that it offers; None where no card can take one now.
+    """
+    offers = [(queue, batch) for queue in queues if (batch := queue.offer(images, more))]
+    return max(offers, key=lambda offer: (offer[0].free_sets, -offer[1].size), default=None)
+
+
+def _failed_piece(batch: Batch, part: BatchSlice) -> _Piece:
+    return _Piece(part.job, part.images.start, part.images.stop, part.runs + (batch.run is not None))

@@ -1,4 +1,4 @@
-"""Is the card right? A known picture, and live batches computed once more by the software engine."""
+"""Is the card right? A known-answer test, and live batches computed once more by the software engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SEED = 7
 
 
 def selftest_pixels() -> NDArray[np.uint8]:
-    """The known picture: uint8 (1, 224, 224, 3), smooth on the left, noise on the right; the same everywhere."""
+    """The self-test image: uint8 (1, 224, 224, 3), smooth on the left, noise on the right; the same everywhere."""
     rng = np.random.Generator(np.random.PCG64(_SEED))
     picture = rng.integers(0, 256, PIXELS_SHAPE, np.uint8)
     half = PIXELS_SHAPE[1] // 2
@@ -29,49 +29,57 @@ def selftest_pixels() -> NDArray[np.uint8]:
 
 
 class ReferenceModel:
-    """The software engine, knowing what a card must answer."""
+    """The software engine, which knows what a card must answer."""
 
-    def __init__(self, network: Network, weights: NDArray[np.int8], image: KernelInfo, threads: int) -> None:
+    def __init__(self, network: Network, weights: NDArray[np.int8], xclbin: KernelInfo, threads: int) -> None:
         self._engine: Engine = open_engine(network, threads)
         self._weights = weights
-        self._ranks = image.kernel == "top5"
+        self._ranks = xclbin.kernel == "top5"
 
-    def results(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-        """pixels: uint8 (N, 224, 224, 3) -> what the kernel returns: int32 (N, 1000) or uint32 (N, 5)."""
+    def outputs(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        """pixels: uint8 (N, 224, 224, 3), B, G, R -> what the kernel returns: int32 (N, 1000) or uint32 (N, 5)."""
         logits = self._engine.logits(pixels, self._weights)
         return top5(logits) if self._ranks else logits
 
 
+def reference_model(
+    xclbin: KernelInfo, network: Network | None, weights: NDArray[np.int8], threads: int
+) -> ReferenceModel | None:
+    """The reference model of `network`, or of the network in a software xclbin; None where neither is there."""
+    if network is None:
+        if xclbin.target != "software":
+            return None
+        network = Network.from_bytes(xclbin.network_bytes())
+    return ReferenceModel(network, weights, xclbin, threads)
+
+
 class SelfTest:
-    """The known picture with its known results.
+    """A known-answer test: one image with known outputs.
 
     Args:
-        reference: computes the results; None where the card's network is not known here (an FPGA's bitstream does not
-            tell it): then the first results are taken for right if a second run gives them again.
+        reference: computes the outputs; None where the card's network is not known here (an FPGA's bitstream does not
+            tell it): then the first outputs are taken for right if a second run gives them again.
     """
 
     def __init__(self, reference: ReferenceModel | None) -> None:
         self.pixels = selftest_pixels()
-        self._expected = None if reference is None else reference.results(self.pixels)
+        self._expected = None if reference is None else reference.outputs(self.pixels)
 
-    def run(self, kernel: Kernel, timeout_s: float | None) -> None:
-        """Run the picture on a card that does nothing else.
+    def run(self, kernel: Kernel, timeout_s: float) -> None:
+        """Test a card that does nothing else.
 
         Raises:
-            WrongResult: the results are not the known ones.
+            WrongResult: the outputs are not the known ones.
             CardError: the card failed.
         """
-        buffers = kernel.buffers[0]
+        buffers = kernel.selftest_buffers
         for _ in range(2 if self._expected is None else 1):
             buffers.load(self.pixels)
             kernel.wait(kernel.start(buffers, 1), timeout_s)
-            self.check(kernel.card, buffers.read(1))
-
-    def check(self, card: str, results: NDArray[Any]) -> None:
-        """Compare results of the picture with the known ones, bit for bit. Raises WrongResult."""
-        if self._expected is None:
-            self._expected = results.copy()
-        _compare(f"card '{card}': the known picture", results, self._expected)
+            outputs = buffers.download(1)
+            if self._expected is None:
+                self._expected = outputs.copy()
+            _compare(f"card '{kernel.card}': the self-test image", outputs, self._expected)
 
 
 class CrossCheck:
@@ -87,34 +95,23 @@ class CrossCheck:
         self._share = percent / 100
         self._due = 0.0
 
-    def wants(self) -> bool:
-        """Whether the next batch is to be checked: evenly spread, so that every card's turn comes."""
+    def is_due(self) -> bool:
+        """Whether the next batch is to be checked: evenly spread, so that no card is left out."""
         self._due += self._share
         if self._due < 1 - 1e-9:
             return False
         self._due -= 1
         return True
 
-    def check(self, card: str, pixels: NDArray[np.uint8], results: NDArray[Any]) -> None:
-        """Compute again. Raises WrongResult."""
+    def run(self, card: str, pixels: NDArray[np.uint8], outputs: NDArray[Any]) -> None:
+        """Compute again what a card has put out. Raises WrongResult."""
         if self._reference is not None:
-            _compare(f"card '{card}': a batch of {len(pixels)}", results, self._reference.results(pixels))
-
-
-def reference_model(
-    image: KernelInfo, network: Network | None, weights: NDArray[np.int8], threads: int
-) -> ReferenceModel | None:
-    """What knows an xclbin's answers: `network`, or the network in a software image; None where neither is there."""
-    if network is None:
-        if image.target != "software":
-            return None
-        network = Network.from_bytes(image.network_bytes())
-    return ReferenceModel(network, weights, image, threads)
+            _compare(f"card '{card}': a batch of {len(pixels)}", outputs, self._reference.outputs(pixels))
 
 
 def _compare(what: str, found: NDArray[Any], expected: NDArray[Any]) -> None:
     wrong = int(np.count_nonzero(found != expected))
     if wrong:
         raise WrongResult(
-            f"{what} came back with {wrong} of {expected.size} values wrong; the card is not used further"
+            f"{what} came back with {wrong} of {expected.size} values wrong; the card is not used further", expected
         )

@@ -38,23 +38,23 @@ def complete_config(config: Any, model_file: str) -> Any:
     """Declare the tensors that the xclbin's kernel has, with the label file for the classification extension.
 
     Raises:
-        BadParameter: the configuration declares an output that this kernel does not have.
-        ValueError: it declares a tensor with another type or shape (Triton's own check).
+        BadParameter: the configuration declares a tensor that this kernel does not have.
+        ValueError: it declares one with another type or shape (Triton's own check).
     """
     directory = model_directory(model_file)
     values = read_parameters(RESNET50, config.as_dict(), directory)
-    image = read_xclbin(values["xclbin"])
-    check_uuid(image, values["xclbin_uuid"])
+    xclbin = read_xclbin(values["xclbin"])
+    check_uuid(xclbin, values["xclbin_uuid"])
     config.add_input({"name": PIXELS.name, "data_type": PIXELS.triton_type, "dims": list(PIXELS.dims)})
-    outputs = (LOGITS, TOP5, PROVENANCE) if image.kernel == "logits" else (TOP5, PROVENANCE)
+    outputs = [LOGITS if xclbin.kernel == "logits" else TOP5, *([PROVENANCE] if values["provenance"] else [])]
     for spec in outputs:
         config.add_output({"name": spec.name, "data_type": spec.triton_type, "dims": list(spec.dims)})
-    for tensors, known in ((config.as_dict()["input"], (PIXELS,)), (config.as_dict()["output"], outputs)):
+    for tensors, known in ((config.as_dict()["input"], [PIXELS]), (config.as_dict()["output"], outputs)):
         for tensor in tensors:
             if tensor["name"] not in [spec.name for spec in known]:
                 raise BadParameter(
                     f"model '{config.as_dict()['name']}': config.pbtxt declares '{tensor['name']}', which the "
-                    f"{image.kernel} kernel of {image.path} does not have (it has "
+                    f"{xclbin.kernel} kernel of {xclbin.path} does not have (it has "
                     f"{', '.join(spec.name for spec in known)}); take it out"
                 )
     for output in config.as_dict()["output"]:

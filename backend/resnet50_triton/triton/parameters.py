@@ -80,6 +80,11 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def switch(value: str) -> bool:
+    """A parser of "on" and "off"."""
+    return one_of("off", "on")(value) == "on"
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One model parameter; without a default it must be given.
@@ -98,20 +103,19 @@ RESNET50 = (
     Parameter("xclbin", "the xclbin", is_file=True),
     Parameter("fcweights", "the FC weights: CSV of 1000 x 2048 int8, or .npy", is_file=True),
     Parameter("card", "the cards: software:N or xrt:N, several with commas, or xrt:*", default="software:0"),
+    Parameter("channel_order", "of PIXELS: BGR as the card, or RGB", one_of("BGR", "RGB"), "BGR"),
     Parameter("xclbin_uuid", "the UUID that the xclbin must have; any where left out", str, ""),
     Parameter("min_ready_cards", "the model is ready while so many cards work", whole_number(1, 1024), "1"),
     Parameter("threads", "CPU threads of a software card, 0: one per CPU", whole_number(0, 1024), "0"),
-    Parameter("buffer_sets", "sets of buffers a card, filled and read in turn", whole_number(3, 64), "3"),
-    Parameter("kernel_batch_size", "images a set, 0: max_batch_size", whole_number(0, 65536), "0"),
-    Parameter(
-        "kernel_timeout_s", "a start that takes longer fails the card; auto: measured", seconds_or("auto"), "auto"
-    ),
-    Parameter(
-        "recovery_attempts", "tries to bring a failed card back before it is given up", whole_number(1, 1000), "5"
-    ),
-    Parameter("selftest_interval_s", "a known picture tries the card so often, or off", seconds_or("off"), "60"),
-    Parameter("cross_check_percent", "batches computed once more in software, before they are answered", percent, "0"),
-    Parameter("network", "net.npz of a real card's network, for what checks the card", default="", is_file=True),
+    Parameter("kernel_batch_size", "the most images in one run, 0: max_batch_size", whole_number(0, 65536), "0"),
+    Parameter("buffer_sets", "sets of device buffers a card", whole_number(3, 64), "3"),
+    Parameter("kernel_timeout_s", "a run that takes longer fails the card; auto: measured", seconds_or("auto"), "auto"),
+    Parameter("recovery_attempts", "attempts to recover a card before it is quarantined", whole_number(1, 1000), "5"),
+    Parameter("failover_wait_s", "how long a request may wait for a recovery, or off", seconds_or("off"), "off"),
+    Parameter("selftest_interval_s", "time between self-tests of a card, or off", seconds_or("off"), "60"),
+    Parameter("cross_check_percent", "batches that the software engine computes again before the answer", percent, "0"),
+    Parameter("network", "net.npz of a real card's network, for self-test and cross-check", default="", is_file=True),
+    Parameter("provenance", "on: the output PROVENANCE tells where each image was computed", switch, "off"),
 )
 
 PREPROCESS = (
