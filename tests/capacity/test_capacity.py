@@ -14,7 +14,7 @@ from resnet50_triton.capacity.simulation import simulate
 from resnet50_triton.cli import main
 from resnet50_triton.errors import BadParameter
 
-ONE = Machine(start_s=0.9, image_s=0.1, max_batch=1)  # a start takes 1 s
+ONE = Machine(run_s=0.9, image_s=0.1, max_batch=1)  # a run takes 1 s
 
 
 @pytest.mark.parametrize("load", [0.3, 0.7])
@@ -26,7 +26,7 @@ def test_one_card_without_batches_is_the_queue_m_d_1(load: float) -> None:
 
 
 def test_decoding_alone_is_the_queue_m_d_1() -> None:
-    machine = replace(ONE, start_s=1e-6, image_s=0.0, decode_s=1.0)
+    machine = replace(ONE, run_s=1e-6, image_s=0.0, decode_s=1.0)
     assert simulate(machine, 0.6, 30_000).latencies_s.mean() - 1 == pytest.approx(0.6 / (2 * 0.4), rel=0.1)
 
 

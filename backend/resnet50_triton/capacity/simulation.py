@@ -3,24 +3,26 @@
     arrivals (Poisson) ─► preprocess: all that wait, up to a batch, on all cores ─► resnet50's queue
       ─► one thread: takes all that wait, finds a batch with room or a free set, copies ─► a card: start after start
 
-As served (`serving/pool.py`, `serving/worker.py`): the card with most free sets gets a request, beside those that wait
-for it, as far as there is room; a batch is closed shortly before the card needs it, and its set is free again when the
-start is done. Faults are not modelled.
+The cards' queues and the choice of a card are those of the runtime (`runtime/queue.py`, `runtime/scheduler.py`), on a
+virtual clock. Faults are not modelled.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SetupError
-from ..runtime.ahead import ahead_s
+from ..runtime.batch import Batch
+from ..runtime.latency import LatencyModel
+from ..runtime.queue import CardQueue
+from ..runtime.scheduler import choose
 from .model import Machine
 
 try:
@@ -29,6 +31,7 @@ except ImportError as error:
     raise SetupError("the simulation needs SimPy: pip install 'resnet50-pynq-triton[capacity]'") from error
 
 _WARM_UP = 0.1  # of the requests, not counted
+_RESOLUTION_S = 1e-9
 
 Process = Generator[Any, Any, None]
 
@@ -39,9 +42,9 @@ class Simulated:
 
     latencies_s: NDArray[np.float64]
     rate: float  # images answered a second
-    batch: float  # images in a start, mean
+    batch: float  # batch size, mean
     busy: float  # share of the time that a card runs
-    queue_per_kernel: float  # the signals of deploy/monitoring: the time in Triton's queue, in times of a start,
+    queue_per_kernel: float  # the signals of deploy/monitoring: the time in Triton's queue, in units of a run's time,
     wait_per_kernel: float  # and with the wait for the card in the model
 
     def percentile_s(self, percent: float) -> float:
@@ -70,22 +73,28 @@ def simulate(machine: Machine, rate: float, requests: int = 100_000, seed: int =
 Request = tuple[float, float, float]  # arrived at the machine, arrived at resnet50, taken from Triton's queue
 
 
-@dataclass(eq=False)
-class _Batch:
-    requests: list[Request] = field(default_factory=list)
-    images: int = 0
-    is_filling: bool = True
+class _Changed:
+    """Stands for the condition of the cards' queues, in a world of one thread: what waits for it is a process."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self._env = env
+        self.event = env.event()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def notify_all(self) -> None:
+        """Let every process look again."""
+        event, self.event = self.event, self._env.event()
+        event.succeed()
 
 
-class _Card:
-    def __init__(self, sets: int) -> None:
-        self.free = sets
-        self.filled: deque[_Batch] = deque()
-        self.is_running = False
+class _Buffers:
+    """A buffer set without buffers."""
 
-    def next(self) -> _Batch | None:
-        """Close the batch that comes next, if there is one."""
-        return self.filled.popleft() if self.filled and not self.filled[0].is_filling else None
+    def __init__(self, batch_size: int) -> None:
+        self.host_pixels = range(batch_size)
 
 
 class _Run:
@@ -93,19 +102,20 @@ class _Run:
         self.env = simpy.Environment()
         self._machine, self._arrivals_s = machine, arrivals_s
         self._batch_requests = max(1, machine.max_batch // machine.request_images)
-        self._queue: deque[tuple[float, float]] = deque()  # arrived at the machine, arrived at resnet50
-        self._cards = [_Card(machine.buffer_sets) for _ in range(machine.cards)]
-        self._changed = self.env.event()
+        self._triton: deque[tuple[float, float]] = deque()  # arrived at the machine, arrived at resnet50
+        self._changed = _Changed(self.env)
+        self._requests: dict[Batch, list[Request]] = defaultdict(list)
         self._answers: list[tuple[float, ...]] = []  # arrived, arrived at resnet50, in a batch, answered
-        self._starts: list[tuple[float, int]] = []  # seconds, images
+        self._runs: list[tuple[float, int]] = []  # seconds, images
+        self._queues = []
+        for card in range(machine.cards):
+            queue = CardQueue(f"card:{card}", self._changed, lambda: self.env.now)
+            buffers: Any = [_Buffers(machine.max_batch) for _ in range(machine.buffer_sets)]
+            queue.open(buffers, LatencyModel(machine.run_s, machine.image_s))
+            self._queues.append(queue)
+            self.env.process(self._drive(queue))
         self.env.process(self._preprocess())
         self.env.process(self._execute())
-        for card in self._cards:
-            self.env.process(self._work(card))
-
-    def _notify(self) -> None:
-        changed, self._changed = self._changed, self.env.event()
-        changed.succeed()
 
     def _preprocess(self) -> Process:
         env, machine, arrivals_s = self.env, self._machine, self._arrivals_s
@@ -118,69 +128,61 @@ class _Run:
             images = (last - first) * machine.request_images
             if machine.decode_s:
                 yield env.timeout(math.ceil(images / machine.cores) * machine.decode_s)
-            self._queue.extend((float(arrived_s), env.now) for arrived_s in arrivals_s[first:last])
+            self._triton.extend((float(arrived_s), env.now) for arrived_s in arrivals_s[first:last])
             first = last
-            self._notify()
+            self._changed.notify_all()
 
     def _execute(self) -> Process:
         while True:
-            while not self._queue:
-                yield self._changed
-            count = min(len(self._queue), self._batch_requests)
-            taken = deque((*self._queue.popleft(), self.env.now) for _ in range(count))
+            while not self._triton:
+                yield self._changed.event
+            count = min(len(self._triton), self._batch_requests)
+            taken = deque((*self._triton.popleft(), self.env.now) for _ in range(count))
             while taken:
-                yield from self._fill(taken)
+                yield from self._place(taken)
 
-    def _fill(self, taken: deque[Request]) -> Process:
+    def _place(self, taken: deque[Request]) -> Process:
         """Bring as many of the requests to a card as fit in one batch."""
-        machine = self._machine
-        while not (offers := [(card, batch) for card in self._cards if (batch := self._offer(card))]):
-            yield self._changed
-        card, batch = max(offers, key=lambda offer: (offer[0].free, -offer[1].images))
-        if not batch.images:
-            card.free -= 1
-            card.filled.append(batch)
-        batch.is_filling = True
-        before = batch.images
-        while taken and batch.images + machine.request_images <= machine.max_batch:
-            batch.requests.append(taken.popleft())
-            batch.images += machine.request_images
-        if machine.copy_s:
-            yield self.env.timeout(machine.copy_s * (batch.images - before))
-        batch.is_filling = False
-        self._notify()
+        images = self._machine.request_images
+        while not (chosen := choose(self._queues, images, (len(taken) - 1) * images)):
+            yield self._changed.event
+        queue, batch = chosen
+        queue.claim(batch)
+        before = batch.size
+        while taken and batch.room >= images:
+            self._requests[batch].append(taken.popleft())
+            batch.size += images
+        if self._machine.copy_s:
+            yield self.env.timeout(self._machine.copy_s * (batch.size - before))
+        queue.submit(batch)
+        queue.wake()
 
-    def _offer(self, card: _Card) -> _Batch | None:
-        if card.is_running and card.filled:
-            last = card.filled[-1]
-            if last.images + self._machine.request_images <= self._machine.max_batch:
-                return last
-        return _Batch() if card.free else None
-
-    def _work(self, card: _Card) -> Process:
-        batch: _Batch | None = None
+    def _drive(self, queue: CardQueue) -> Process:
+        """A card's thread: `CardWorker` without deadlines and faults."""
         while True:
-            while not (batch := batch or card.next()):
-                yield self._changed
-            kernel_s = self._machine.kernel_s(batch.images)
-            closes_s = max(0.0, kernel_s - ahead_s(kernel_s))
-            card.is_running = True
-            yield self.env.timeout(closes_s)
-            following = card.next()
-            yield self.env.timeout(kernel_s - closes_s)
-            card.is_running = following is not None
-            self._starts.append((kernel_s, batch.images))
-            self._answers.extend((*request, self.env.now) for request in batch.requests)
-            batch = following
-            card.free += 1
-            self._notify()
+            while queue.is_due() and (batch := queue.take_next()):
+                batch.started_s = self.env.now
+            running = queue.first_running
+            if running is None:
+                yield self._changed.event
+                continue
+            kernel_s = self._machine.kernel_s(running.size)
+            left_s = queue.begin_s(running) + kernel_s - self.env.now
+            if left_s > _RESOLUTION_S:
+                yield self.env.timeout(min(left_s, queue.poll_s())) | self._changed.event
+                continue
+            running.kernel_end_s = self.env.now
+            queue.complete(running)
+            self._runs.append((kernel_s, running.size))
+            self._answers.extend((*request, self.env.now) for request in self._requests.pop(running))
+            queue.put_free(running)
 
     def result(self) -> Simulated:
         machine = self._machine
         answers = np.array(self._answers[int(_WARM_UP * len(self._answers)) :])
         arrived_s, entered_s, formed_s, answered_s = answers.T
-        starts = np.array(self._starts[int(_WARM_UP * len(self._starts)) :])
-        kernel_s, batch = starts.mean(axis=0)
+        runs = np.array(self._runs[int(_WARM_UP * len(self._runs)) :])
+        kernel_s, batch = runs.mean(axis=0)
         rate = len(answers) * machine.request_images / (answered_s[-1] - answered_s[0])
         return Simulated(
             latencies_s=answered_s - arrived_s + machine.overhead_s,

@@ -21,8 +21,9 @@ from ..weights import load_fc_weights
 from ..xclbin.kernel_info import KernelInfo, read_xclbin
 from .batch import Batch
 from .clock import SYSTEM
+from .directory import ServerDirectory
 from .exporter import MetricsExporter, Sink
-from .lease import Lease, User, runtime_directory, server_directory
+from .lease import Lease, User, card_directory
 from .metrics import Metrics
 from .pixels import COPIES
 from .queue import CardQueue
@@ -37,8 +38,7 @@ class InstanceInfo:
     """Which of the processes of which model this is."""
 
     model: str
-    server: int  # pid of the tritonserver
-    pid: int
+    server: str  # the `process_key` of the tritonserver, or of a command
     instance: int = 0
     instances: int = 1
     kind: str = "model"  # or "command": one that uses a card without Triton
@@ -69,7 +69,9 @@ class ModelInstance:
         reference = self._reference(parameters, weights)
         with ExitStack() as stack:
             # A card is programmed again long after the load: with this xclbin, whatever has become of the file.
-            folder = tempfile.TemporaryDirectory(prefix="xclbin-", dir=server_directory(info.server))
+            self._directory = ServerDirectory(info.server)
+            stack.callback(self._directory.close)
+            folder = tempfile.TemporaryDirectory(prefix="xclbin-", dir=self._directory.path)
             stack.callback(folder.cleanup)
             kernel = KernelSettings(
                 xclbin=replace(self.xclbin, path=Path(shutil.copy(self.xclbin.path, folder.name))),
@@ -105,11 +107,11 @@ class ModelInstance:
         """Load every card; those that fail are recovered later, where enough others work."""
         settings = CardSettings(p["kernel_timeout_s"], p["recovery_attempts"], p["selftest_interval_s"])
         selftest, cross_check = SelfTest(reference), CrossCheck(reference, p["cross_check_percent"])
-        user = User(info.pid, info.server, info.model, str(self.xclbin.path), self.xclbin.uuid, info.kind)
+        user = User.here(info.server, info.model, str(self.xclbin.path), self.xclbin.uuid, info.kind)
         changed = SYSTEM.condition()
 
         def load(card: str) -> tuple[CardWorker, CardError | None]:
-            session = CardSession(card, kernel, Lease(runtime_directory(card, info.server), card, user))
+            session = CardSession(card, kernel, Lease(card_directory(card, self._directory.path), card, user))
             queue = CardQueue(card, changed)
             worker = CardWorker(session, queue, settings, selftest, cross_check, self.metrics, self._rerun)
             stack.callback(worker.close)

@@ -1,71 +1,60 @@
 """Who may use a card now: one process at a time, agreed on by locks on files.
 
-Every process that has a card open is entered beside it. A card's users must want the same xclbin, with one exception:
-while a model is loaded anew, its old and its new version may differ, so that the new one can be tried before the old
-one goes. The holder hands the card over between two starts as soon as another wants it, so two models with one image
-share a card start by start. The locks are flocks: the kernel drops them with the process, however it ends.
+Every process that has a card open has an entry beside it: a file of its own that it holds locked. A card's users must
+want the same xclbin, with one exception: while a model is reloaded, its old and its new version may differ, so that the
+new one can be tried before the old one goes. The holder lends the card between two runs as soon as another process
+waits for it, so two models with one xclbin share a card run by run.
 
-An Alveo is shared by all processes of the machine that see the same directory; the software cards of a server exist
-in that server only.
+An Alveo is shared by all processes of the machine that see the same folder, containers among them; the software cards
+of a server exist in that server only.
 """
 
 from __future__ import annotations
 
 import fcntl
-import itertools
 import json
 import os
-import shutil
+import socket
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import CardError
+from .directory import locked, open_file, shared_directory, try_lock
 
-ENVIRONMENT = "RESNET50_RUNTIME"  # the directory of the locks on Alveos
-SERVER_ENVIRONMENT = "RESNET50_SERVER_RUNTIME"  # of those on software cards; `resnet50-pynq serve` sets it
-# How long another process may take to hand a card over: it ends the start that runs, and programming takes seconds.
+# How long another process may take to hand a card over: it ends the run on it, and programming takes seconds.
 HAND_OVER_S = 60.0
 _POLL_S = 0.5e-3
-_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
 class User:
     """A process that has a card open, and what it wants on it."""
 
-    pid: int
-    server: int  # the pid of its tritonserver, or its own
+    server: str  # the `process_key` of its tritonserver, or its own
     model: str
     xclbin: str
     uuid: str
     kind: str = "model"  # or "command": one that uses a card without Triton
+    pid: int = 0  # in its own PID namespace; for messages only
+    host: str = ""
+
+    @classmethod
+    def here(cls, server: str, model: str, xclbin: str, uuid: str, kind: str = "model") -> User:
+        """This process."""
+        return cls(server, model, xclbin, uuid, kind, os.getpid(), socket.gethostname())
 
     def __str__(self) -> str:
-        return f"{self.kind} '{self.model}' (process {self.pid}) with {self.xclbin} (UUID {self.uuid})"
+        return f"{self.kind} '{self.model}' (process {self.pid} of {self.host}) with {self.xclbin} (UUID {self.uuid})"
 
 
-def server_directory(server: int) -> Path:
-    """Where a server's processes keep what is theirs; what dead servers left is removed."""
-    base = Path(os.environ.get(SERVER_ENVIRONMENT) or _base())
-    for old in base.glob("server-*"):
-        if not Path("/proc", old.name.rpartition("-")[2]).exists():
-            shutil.rmtree(old, ignore_errors=True)
-    directory = base / f"server-{server}"
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
-def runtime_directory(card: str, server: int) -> Path:
-    """Where a card's locks are: one place for an Alveo, one for each server for a software card."""
+def card_directory(card: str, server_directory: Path) -> Path:
+    """Where a card's locks are: one place for an Alveo, one for each server for any other card."""
     kind, _, index = card.partition(":")
-    return (Path(_base()) if kind == "xrt" else server_directory(server)) / f"{kind}-{index}"
-
-
-def _base() -> str:
-    return os.environ.get(ENVIRONMENT) or f"{tempfile.gettempdir()}/resnet50-cards-{os.getuid()}"
+    return (shared_directory() if kind == "xrt" else server_directory) / f"{kind}-{index}"
 
 
 class Lease:
@@ -75,32 +64,43 @@ class Lease:
         directory: of this card's locks.
         card: its name, for messages.
         user: who we are.
+        now: the clock, in seconds.
+        sleep: waits for some seconds.
 
     Raises:
         CardError: the card is in use with another xclbin, or the directory cannot be used.
     """
 
-    def __init__(self, directory: Path, card: str, user: User) -> None:
-        self._card = card
-        self._user = user
-        self._directory = directory
+    def __init__(
+        self,
+        directory: Path,
+        card: str,
+        user: User,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._card, self._user, self._directory = card, user, directory
+        self._now, self._sleep = now, sleep
         self.held = False
+        self._files: list[int] = []
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._holder = _open(directory / "holder")
-            self._want = _open(directory / "want")
-            self._entry_path = directory / f"user-{user.pid}-{next(_numbers)}"
-            with _Locked(directory / "entries"):
-                self._refuse_other_image()
-                self._entry = _open(self._entry_path)
-                os.write(self._entry, json.dumps(asdict(user)).encode())
-                fcntl.flock(self._entry, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._files: tuple[int, ...] = (self._entry, self._holder, self._want)
+            with locked(directory / "entries"):
+                self._refuse_other_xclbin()
+                entry, name = tempfile.mkstemp(prefix="user-", dir=directory)
+                self._entry = Path(name)
+                self._files.append(entry)
+                os.fchmod(entry, 0o666)  # other users of the card read it
+                fcntl.flock(entry, fcntl.LOCK_EX)
+                os.write(entry, json.dumps(asdict(user)).encode())
+            self._holder, self._want = open_file(directory / "holder"), open_file(directory / "want")
+            self._files += [self._holder, self._want]
         except OSError as error:
+            self.close()
             raise CardError(f"card '{card}': cannot use the locks in {directory}: {error}") from error
 
-    def _refuse_other_image(self) -> None:
-        for other in self.others():
+    def _refuse_other_xclbin(self) -> None:
+        for other in self._users():
             same_model = (other.server, other.model) == (self._user.server, self._user.model)
             if other.uuid != self._user.uuid and not same_model:
                 raise CardError(
@@ -111,14 +111,18 @@ class Lease:
 
     def others(self) -> list[User]:
         """The other users of the card; entries of processes that are gone are removed."""
+        with locked(self._directory / "entries"):
+            return self._users()
+
+    def _users(self) -> list[User]:
         users = []
         for path in self._directory.glob("user-*"):
-            if path == self._entry_path:
+            if self._files and path == self._entry:
                 continue
-            with suppress(OSError, ValueError, TypeError):  # just being made, or just being removed
-                entry = os.open(path, os.O_RDWR)
+            with suppress(OSError, ValueError, TypeError):
+                entry = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 try:
-                    if _try_lock(entry):
+                    if try_lock(entry):
                         path.unlink()
                     else:
                         users.append(User(**json.loads(os.pread(entry, 65536, 0))))
@@ -128,18 +132,14 @@ class Lease:
 
     def contended(self) -> bool:
         """Whether another process waits for the card that we hold."""
-        if _try_lock(self._want):
+        if try_lock(self._want):
             fcntl.flock(self._want, fcntl.LOCK_UN)
             return False
         return True
 
     def acquire(self, timeout_s: float) -> None:
-        """Wait until the card is ours.
-
-        Raises:
-            CardError: the other process did not hand it over in time.
-        """
-        deadline_s = time.monotonic() + timeout_s
+        """Wait until the card is ours. Raises CardError where the other process does not hand it over in time."""
+        deadline_s = self._now() + timeout_s
         self._poll(self._want, deadline_s)
         try:
             self._poll(self._holder, deadline_s)
@@ -148,11 +148,11 @@ class Lease:
         self.held = True
 
     def _poll(self, file: int, deadline_s: float) -> None:
-        while not _try_lock(file):
-            if time.monotonic() > deadline_s:
+        while not try_lock(file):
+            if self._now() > deadline_s:
                 users = ", ".join(map(str, self.others())) or "nobody who is still there"
                 raise CardError(f"card '{self._card}' was not handed over in time; it is in use by {users}")
-            time.sleep(_POLL_S)
+            self._sleep(_POLL_S)
 
     def release(self) -> None:
         """Let the next process have the card."""
@@ -161,33 +161,9 @@ class Lease:
 
     def close(self) -> None:
         """Leave the card to the others for good; again is harmless."""
-        with suppress(OSError):
-            self._entry_path.unlink()
-        files, self._files = self._files, ()
+        files, self._files = self._files, []
+        if files:
+            self._entry.unlink(missing_ok=True)
         for file in files:
             os.close(file)
         self.held = False
-
-
-class _Locked:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        self._file = _open(self._path)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._file)
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-
-
-def _try_lock(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

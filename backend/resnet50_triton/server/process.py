@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import ServerNotFound
-from ..runtime.lease import SERVER_ENVIRONMENT as RUNTIME
+from ..runtime.directory import SERVER_ENVIRONMENT as RUNTIME
 from ..triton.inflight import ENVIRONMENT as METRICS
 from .installation import find_server
 

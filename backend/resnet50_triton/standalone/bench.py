@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import published
-from ..runtime.kernel import Kernel
 from ..runtime.latency import measure_latency
 from ..runtime.power import PowerMeter, PowerRecorder, open_meter
 from ..weights import load_fc_weights
 from ..xclbin.kernel_info import read_xclbin
-from .default_card import choose_card
-from .shared import FIRST_START_S, open_kernel
+from .default_card import default_card
+from .opened import FIRST_RUN_S, SharedKernel, open_kernel
 
 _POWER_NAMES = {"fpga": "FPGA", "board": "Board", "cpu": "CPU"}
 Style = Literal["lines", "table", "json"]
@@ -63,33 +62,43 @@ class BenchResult:
         }
 
 
-def time_runs(kernel: Kernel, batch_size: int) -> Iterator[float]:
+def time_runs(shared: SharedKernel, batch_size: int, timeout_s: float) -> Iterator[float]:
     """Run the kernel for as long as the caller asks; gives the seconds of each run. No data are moved.
 
     Args:
-        kernel: used by nothing else meanwhile.
-        batch_size: images in a run, at most the kernel's max_batch.
+        shared: used by nothing else of this process meanwhile.
+        batch_size: images in a run, at most the kernel's.
+        timeout_s: how long a run may take.
     """
     while True:
+        kernel = shared.kernel
         begin_s = time.monotonic()
-        kernel.wait(kernel.start(kernel.buffers[0], batch_size), kernel.timeout_s)
+        kernel.wait(kernel.start(kernel.buffers[0], batch_size), timeout_s)
         yield time.monotonic() - begin_s
 
 
-def measure(kernel: Kernel, meter: PowerMeter, batch_size: int, runs: int, seconds: float | None = None) -> BenchResult:
+def measure(
+    shared: SharedKernel,
+    meter: PowerMeter,
+    batch_size: int,
+    runs: int,
+    timeout_s: float = FIRST_RUN_S,
+    seconds: float | None = None,
+) -> BenchResult:
     """Run a batch size again and again, recording the power.
 
     Args:
-        kernel: used by nothing else meanwhile.
+        shared: used by nothing else of this process meanwhile.
         meter: what tells the power.
         batch_size: images in a run.
         runs: how many.
+        timeout_s: how long each may take.
         seconds: no run begins after so long; None for all of them.
     """
     done = 0
     with PowerRecorder(meter) as recorder:
         begin_s = time.monotonic()
-        for _ in islice(time_runs(kernel, batch_size), runs):
+        for _ in islice(time_runs(shared, batch_size, timeout_s), runs):
             done += 1
             if seconds is not None and time.monotonic() - begin_s >= seconds:
                 break
@@ -121,16 +130,16 @@ def bench(
         style: the original's lines for each size, a table beside what was published, or that as JSON.
     """
     read = read_xclbin(xclbin)
-    chosen = choose_card(read, card, shell)
+    chosen = default_card(read, card, shell)
     weights = load_fc_weights(fcweights)
-    with open_kernel("bench", xclbin, weights, chosen, max_batch=max(batch_sizes), timeout_s=FIRST_START_S) as kernel:
+    with open_kernel("bench", read, weights, chosen, max(batch_sizes)) as shared:
+        kernel = shared.kernel
         print(f"Card: {kernel.description}", file=sys.stderr if style == "json" else sys.stdout, flush=True)
-        latency, meter, results = measure_latency(kernel), open_meter(kernel.device), []
+        latency, meter, results = measure_latency(kernel, FIRST_RUN_S), open_meter(kernel.device), []
         if style == "table":
             print(_TABLE_HEAD)
         for batch_size in batch_sizes:
-            kernel.timeout_s = latency.deadline_s(batch_size)  # a card that hangs is not waited for for ever
-            result = measure(kernel, meter, batch_size, runs, seconds)
+            result = measure(shared, meter, batch_size, runs, latency.deadline_s(batch_size), seconds)
             results.append(result)
             if style != "json":
                 print(_row(result) if style == "table" else _lines(result), flush=True)

@@ -8,7 +8,7 @@ from ..xclbin import u250
 from ..xclbin.kernel_info import KernelInfo
 
 
-def choose_card(image: KernelInfo, card: str | None = None, shell: str = u250.PLATFORM) -> str:
+def default_card(image: KernelInfo, card: str | None = None, shell: str = u250.PLATFORM) -> str:
     """Choose the card that an image is for; a software card only for an image that was made for one.
 
     Args:

@@ -8,14 +8,12 @@ from pathlib import Path
 
 from ..errors import BadParameter
 from ..files import write_atomically
-from ..runtime.latency import measure_latency
-from ..weights import load_fc_weights
 from ..xclbin.kernel_info import read_xclbin
-from .default_card import choose_card
+from .default_card import default_card
 from .images import find_images
-from .pipeline import BUFFER_SETS, classify
+from .opened import open_instance
+from .pipeline import classify
 from .report import Accuracy, read_labels, table, table_as_text, times_as_text
-from .shared import FIRST_START_S, open_kernel
 
 
 def infer(
@@ -52,16 +50,13 @@ def infer(
     if outfile is not None and not outfile.parent.is_dir():
         raise BadParameter(f"--outfile {outfile}: there is no folder {outfile.parent}; make it first")
     paths = find_images(img_path, [path for path in (labels, outfile) if path is not None])
-    chosen = choose_card(read_xclbin(xclbin), card)
+    chosen = default_card(read_xclbin(xclbin), card)
     if truth is not None and chosen.startswith("timing:"):
         raise BadParameter(f"--labels: card '{chosen}' computes nothing, so its answers have no accuracy; leave it out")
-    weights = load_fc_weights(fcweights)
-    options = {"max_batch": max_bs, "timeout_s": FIRST_START_S, "buffer_sets": BUFFER_SETS}
-    with open_kernel("infer", xclbin, weights, chosen, **options) as kernel:
-        print(f"Card: {kernel.description}", flush=True)
-        kernel.timeout_s = measure_latency(kernel).deadline_s(max_bs)
+    with open_instance("infer", xclbin, fcweights, chosen, max_bs) as instance:
+        print(f"Card: {instance.description}", flush=True)
         begin_s = time.monotonic()
-        outcomes = classify(kernel, paths, preprocess_workers)
+        outcomes = classify(instance, paths, preprocess_workers, max_bs)
         elapsed_s = time.monotonic() - begin_s
 
     for outcome in outcomes:

@@ -1,9 +1,6 @@
-"""Files through one card: decoded, copied, computed and read back at the same time, as the original application does.
+"""Files through a card: decoded ahead by threads, submitted to the runtime in batches, in order.
 
-    workers ──pixels──► filler (the caller) ──filled sets──► driver ──► outcomes
-    read, decode         copy, send            ◄──free sets──  start, read the batch before, wait
-
-Three sets of buffers go round: one is filled while the card works on the second and the third is read back.
+workers ──pixels──► submit (the caller; blocks while the card's buffers are full) ──► the runtime ──► outcomes
 """
 
 from __future__ import annotations
@@ -15,19 +12,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadImage
 from ..ranking import top5
-from ..runtime.kernel import BufferSet, Kernel
+from ..runtime.instance import ModelInstance
+from ..runtime.job import Job, JobResult
 from .images import read_pixels
-from .timestamps import Stamps
-
-BUFFER_SETS = 3
+from .timestamps import Timestamps
 
 
 @dataclass
@@ -37,71 +31,57 @@ class Outcome:
     path: Path
     classes: tuple[int, ...] = ()
     error: str | None = None
-    stamps: Stamps = field(default_factory=Stamps)
+    timestamps: Timestamps = field(default_factory=Timestamps)
 
 
-@dataclass(frozen=True)
-class _Batch:
-    buffers: BufferSet
-    outcomes: list[Outcome]
-
-    def stamp(self, name: str) -> None:
-        """Note the present time for every image."""
-        now_s = time.monotonic()
-        for outcome in self.outcomes:
-            setattr(outcome.stamps, name, now_s)
-
-
-_Decoded = tuple[Outcome, "NDArray[np.uint8]"]
-
-
-def classify(kernel: Kernel, paths: Sequence[Path], workers: int) -> list[Outcome]:
-    """Classify files, in batches of the kernel's max_batch.
+def classify(instance: ModelInstance, paths: Sequence[Path], workers: int, batch_size: int) -> list[Outcome]:
+    """Classify files.
 
     Args:
-        kernel: with BUFFER_SETS sets of buffers; used by nothing else meanwhile.
+        instance: the cards; used by nothing else meanwhile.
         paths: the files.
         workers: threads that read and decode.
+        batch_size: images that are submitted at once.
 
     Returns:
         An outcome for each file, in the order of `paths`.
 
     Raises:
-        CardError: the card failed.
+        CardError: the cards failed for good.
     """
     outcomes = [Outcome(path) for path in paths]
-    free: SimpleQueue[BufferSet | None] = SimpleQueue()  # None: the driver has ended
-    filled: SimpleQueue[_Batch | None] = SimpleQueue()  # None: no more comes
-    for buffers in kernel.buffers:
-        free.put(buffers)
-    with ThreadPoolExecutor(workers, "preprocess") as pool, ThreadPoolExecutor(1, "card") as card:
-        driving = card.submit(_drive, kernel, filled, free)
-        try:
-            images = _decode_ahead(pool, outcomes, workers + kernel.max_batch)
-            while (batch := list(islice(images, kernel.max_batch))) and (empty := free.get()):
-                filled.put(_fill(empty, batch))
-        finally:
-            filled.put(None)
-    driving.result()
+    submitted: deque[tuple[Outcome, Future[JobResult]]] = deque()
+    with ThreadPoolExecutor(workers, "preprocess") as pool:
+        images = _decode_ahead(pool, outcomes, workers + batch_size)
+        while batch := list(islice(images, batch_size)):
+            jobs = [Job(pixels[None]) for _, pixels in batch]
+            submitted.extend((outcome, job.future) for (outcome, _), job in zip(batch, jobs, strict=True))
+            instance.scheduler.submit(jobs)
+            while submitted and submitted[0][1].done():  # what is noted holds no pixels any more
+                _note(*submitted.popleft())
+    for outcome, future in submitted:
+        _note(outcome, future)
     return outcomes
 
 
-def _decode_ahead(pool: ThreadPoolExecutor, outcomes: Sequence[Outcome], ahead: int) -> Iterator[_Decoded]:
+def _decode_ahead(
+    pool: ThreadPoolExecutor, outcomes: Sequence[Outcome], ahead: int
+) -> Iterator[tuple[Outcome, NDArray[np.uint8]]]:
     """The images that can be decoded, in order, with so many files in the workers' hands: memory stays bounded."""
     todo = iter(outcomes)
-    under_way: deque[tuple[Outcome, Future[NDArray[np.uint8] | None]]] = deque()
+    in_flight: deque[tuple[Outcome, Future[NDArray[np.uint8] | None]]] = deque()
     while True:
-        under_way.extend((outcome, pool.submit(_decode, outcome)) for outcome in islice(todo, ahead - len(under_way)))
-        if not under_way:
+        in_flight.extend((outcome, pool.submit(_decode, outcome)) for outcome in islice(todo, ahead - len(in_flight)))
+        if not in_flight:
             return
-        outcome, decoding = under_way.popleft()
+        outcome, decoding = in_flight.popleft()
         pixels = decoding.result()
         if pixels is not None:
             yield outcome, pixels
 
 
 def _decode(outcome: Outcome) -> NDArray[np.uint8] | None:
-    outcome.stamps.start = time.monotonic()
+    outcome.timestamps.start = time.monotonic()
     try:
         return read_pixels(outcome.path)
     except BadImage as error:
@@ -109,45 +89,13 @@ def _decode(outcome: Outcome) -> NDArray[np.uint8] | None:
         return None
 
 
-def _fill(buffers: BufferSet, images: Sequence[_Decoded]) -> _Batch:
-    batch = _Batch(buffers, [outcome for outcome, _ in images])
-    for row, (outcome, pixels) in enumerate(images):
-        outcome.stamps.upload_start = time.monotonic()
-        buffers.host_pixels[row] = pixels
-    buffers.send(len(images))
-    batch.stamp("upload_end")
-    return batch
-
-
-def _drive(kernel: Kernel, filled: SimpleQueue[_Batch | None], free: SimpleQueue[BufferSet | None]) -> None:
-    """Run filled batches until None comes; a batch's results are read while the card runs the next, if there is one."""
-    done: _Batch | None = None
-    try:
-        while True:
-            if done and filled.empty():
-                _read(kernel, done, free)
-                done = None
-            batch = filled.get()
-            if batch:
-                batch.stamp("inference_start")
-                start = kernel.start(batch.buffers, len(batch.outcomes))
-            if done:
-                _read(kernel, done, free)
-            if not batch:
-                return
-            kernel.wait(start, kernel.timeout_s)
-            batch.stamp("inference_end")
-            done = batch
-    finally:
-        free.put(None)
-
-
-def _read(kernel: Kernel, batch: _Batch, free: SimpleQueue[BufferSet | None]) -> None:
-    batch.stamp("download_start")
-    results: NDArray[Any] = batch.buffers.read(len(batch.outcomes))
-    for outcome, classes in zip(
-        batch.outcomes, top5(results) if kernel.outputs == "logits" else results.copy(), strict=True
-    ):
-        outcome.classes = tuple(int(i) for i in classes)
-        outcome.stamps.download_end = time.monotonic()
-    free.put(batch.buffers)
+def _note(outcome: Outcome, future: Future[JobResult]) -> None:
+    """Keep a result; raises what the request failed with."""
+    result = future.result()
+    outputs = result.outputs
+    outcome.classes = tuple((top5(outputs) if outputs.dtype == np.int32 else outputs)[0].tolist())
+    _, batch = result.batches[0]
+    times = outcome.timestamps
+    times.upload_start, times.upload_end = batch.upload_start_s, batch.upload_end_s
+    times.inference_start, times.inference_end = batch.kernel_start_s, batch.kernel_end_s
+    times.download_start, times.download_end = batch.download_start_s, batch.download_end_s

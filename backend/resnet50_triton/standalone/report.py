@@ -83,7 +83,7 @@ def table(outcomes: Sequence[Outcome], profile: bool) -> Any:
         row: dict[str, object] = {"File Name": str(outcome.path), "Prediction": ""}
         if not outcome.error:
             row["Prediction"] = f"[{' '.join(map(str, outcome.classes))}]"
-            row.update(outcome.stamps.row() if profile else {})
+            row.update(outcome.timestamps.row() if profile else {})
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..errors import BadPixels
 from ..files import write_atomically
-from ..weights import load_fc_weights
-from .shared import open_kernel
+from ..ranking import top5
+from ..runtime.job import Job
+from .opened import open_instance
 
 
 def run_file(xclbin: Path, fcweights: Path, card: str, pixels: Path, output: Path) -> tuple[int, float]:
@@ -33,13 +34,15 @@ def run_file(xclbin: Path, fcweights: Path, card: str, pixels: Path, output: Pat
         images = np.load(pixels, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadPixels(f"cannot read pixels {pixels}: {error}; a .npy of uint8 (N, 224, 224, 3) is needed") from error
-    with open_kernel("run", xclbin, load_fc_weights(fcweights), card) as kernel:
-        start = time.perf_counter()
-        result = kernel.run(images)
-        elapsed_s = time.perf_counter() - start
-    arrays: dict[str, NDArray[Any]] = {"top5": result.top5}
-    if result.logits is not None:
-        arrays["logits"] = result.logits
+    job = Job(images)
+    with open_instance("run", xclbin, fcweights, card) as instance:
+        start_s = time.perf_counter()
+        instance.scheduler.submit([job])
+        outputs = job.future.result().outputs
+        elapsed_s = time.perf_counter() - start_s
+    arrays: dict[str, NDArray[Any]] = {"top5": outputs}
+    if instance.xclbin.kernel == "logits":
+        arrays = {"top5": top5(outputs), "logits": outputs}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_atomically(output, buffer.getvalue())

@@ -6,24 +6,24 @@ from dataclasses import astuple, dataclass
 
 
 @dataclass
-class Stamps:
-    """Seconds of a monotonic clock. Images of one start share the times that are not their own."""
+class Timestamps:
+    """Seconds of a monotonic clock. Images of one run share the times that are not their own."""
 
     start: float = 0.0  # a worker began with the file
-    upload_start: float = 0.0  # the pixels were about to be copied to the buffer
+    upload_start: float = 0.0  # the batch's first pixels were about to be copied to the buffer
     upload_end: float = 0.0  # the whole batch was in the card's memory
-    inference_start: float = 0.0  # the kernel was about to be started
+    inference_start: float = 0.0  # the card began with the run
     inference_end: float = 0.0  # the kernel was seen done
     download_start: float = 0.0  # the results were about to be copied from the card's memory
-    download_end: float = 0.0  # this image's result was there
+    download_end: float = 0.0  # the results were there
 
     def row(self) -> dict[str, float]:
         """The columns of the original's output file, the derived ones behind the seven."""
-        row = dict(zip(STAMPS, astuple(self), strict=True))
+        row = dict(zip(COLUMNS, astuple(self), strict=True))
         return {**row, **{name: row[f"{end} TS"] - row[f"{begin} TS"] for name, (begin, end) in DERIVED.items()}}
 
 
-STAMPS = (
+COLUMNS = (
     "Start TS",
     "Upload Start TS",
     "Upload End TS",

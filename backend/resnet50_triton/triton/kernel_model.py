@@ -12,6 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from ..errors import BadPixels, Resnet50Error
 from ..runtime.batch import Provenance
+from ..runtime.directory import process_key
 from ..runtime.instance import InstanceInfo, ModelInstance
 from ..runtime.job import Job, JobResult
 from ..runtime.metrics import FAMILIES, Labels
@@ -186,6 +187,7 @@ def _instance_info(instance_name: str, model: str, config: dict[str, Any]) -> In
 
     Where the name fits no group, it is taken for the only one: it then drives all cards of the parameter.
     """
+    server = process_key(os.getppid())
     before = 0
     groups = config.get("instance_group", [])
     total = sum(int(group.get("count", 1)) for group in groups)
@@ -193,6 +195,6 @@ def _instance_info(instance_name: str, model: str, config: dict[str, Any]) -> In
         count = int(group.get("count", 1))
         for index in range(count):
             if instance_name == f"{group.get('name', '')}_{index}":
-                return InstanceInfo(model, os.getppid(), os.getpid(), before + index, total)
+                return InstanceInfo(model, server, before + index, total)
         before += count
-    return InstanceInfo(model, os.getppid(), os.getpid())
+    return InstanceInfo(model, server)

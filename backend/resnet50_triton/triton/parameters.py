@@ -134,6 +134,11 @@ PREPROCESS = (
 )
 
 
+def default_values(table: tuple[Parameter, ...]) -> dict[str, Any]:
+    """The parsed defaults of a table, for who has no configuration; parameters that must be given are missing."""
+    return {p.name: None if p.is_file else p.parse(p.default) for p in table if p.default is not None}
+
+
 def read_parameters(table: tuple[Parameter, ...], config: Mapping[str, Any], model_directory: Path) -> dict[str, Any]:
     """Check and parse the `parameters` of a model configuration.
 

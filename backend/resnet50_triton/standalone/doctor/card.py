@@ -75,7 +75,7 @@ def card(wanted: Wanted) -> Iterator[Finding]:
     from ...cards.xrt import check_xclbin
     from ...errors import Resnet50Error
     from ...xclbin.kernel_info import read_xclbin
-    from ..default_card import choose_card
+    from ..default_card import default_card
 
     image, name = None, wanted.card
     if wanted.xclbin is None:
@@ -88,7 +88,7 @@ def card(wanted: Wanted) -> Iterator[Finding]:
         else:
             about = f"{image.kernel} kernel for {image.platform}, target {image.target}, UUID {image.uuid}"
             yield Finding("xclbin", OK, f"{image.path}: {about}")
-            name = choose_card(image, wanted.card)
+            name = default_card(image, wanted.card)
     device = open_card(name or "software:0")
     yield Finding("card", OK, f"{name or 'software:0'}: {device.name}")
     if image is None or name is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import fakealveos
 import pytest
 from resnet50_triton import cards
-from resnet50_triton.standalone.default_card import choose_card
+from resnet50_triton.standalone.default_card import default_card
 from resnet50_triton.xclbin.kernel_info import KernelInfo, read_xclbin
 
 U200, U250 = "xilinx_u200_xdma_201830_2", "xilinx_u250_xdma_201830_2"
@@ -33,13 +33,13 @@ def test_the_shell_chooses_among_alveos(
 ) -> None:
     monkeypatch.setitem(cards.KINDS, "xrt", "fakealveos")
     monkeypatch.setattr(fakealveos, "SHELLS", shells)
-    assert choose_card(image, None, shell) == chosen
-    assert choose_card(image, "xrt:7", shell) == "xrt:7"
+    assert default_card(image, None, shell) == chosen
+    assert default_card(image, "xrt:7", shell) == "xrt:7"
 
 
 def test_only_an_image_for_software_cards_chooses_one(sample: Path) -> None:
     image = read_xclbin(sample / "card.xclbin")
-    assert choose_card(image) == "software:0"
-    assert choose_card(image, "timing:0") == "timing:0"
+    assert default_card(image) == "software:0"
+    assert default_card(image, "timing:0") == "timing:0"
     for target in ("hw", "hw_emu", "sw_emu"):
-        assert choose_card(replace(image, target=target)).startswith("xrt:")
+        assert default_card(replace(image, target=target)).startswith("xrt:")
