@@ -64,3 +64,8 @@ def provenance_row(card: str, is_emulation: bool, xclbin_uuid: str, *rest: int) 
     high, low = struct.unpack(">qq", bytes.fromhex(xclbin_uuid))
     code = CARD_KINDS.get("xrt emulation" if kind == "xrt" and is_emulation else kind, 0)
     return (code, int(index), high, low, *rest)
+
+
+def kernel_outputs(kernel: str, provenance: bool) -> list[TensorSpec]:
+    """The outputs of the model of a kernel, "logits" or "top5": one, and PROVENANCE where it is switched on."""
+    return [LOGITS if kernel == "logits" else TOP5, *([PROVENANCE] if provenance else [])]

@@ -42,10 +42,10 @@ def run(args: Namespace) -> int:
     from ..capacity.model import Machine
     from ..capacity.plan import as_text, cores_for, plan
 
-    start_s, image_s = args.card_curve
+    run_s, image_s = args.card_curve
     machine = Machine(
         cards=args.cards_per_machine,
-        start_s=start_s,
+        run_s=run_s,
         image_s=image_s,
         max_batch=args.max_batch,
         buffer_sets=args.buffer_sets,

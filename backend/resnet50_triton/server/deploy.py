@@ -9,13 +9,13 @@ from pathlib import Path
 
 from ..errors import BadParameter, SetupError
 from ..files import replaced_folder
-from ..tensors import LOGITS
+from ..tensors import kernel_outputs
 from ..triton.parameters import MODEL_DIRECTORY, RESNET50
 from ..xclbin.kernel_info import KernelInfo, read_xclbin
-from .config import changed_config
+from .config import changed_config, read_config
 from .decode_workers import size_decoding
 from .presets import PRESETS
-from .repository import ENSEMBLE, KERNEL_MODEL, LABELS, copy_models, default_repository, drop_outputs, models_of
+from .repository import ENSEMBLE, KERNEL_MODEL, LABELS, copy_models, default_repository, models_of, set_outputs
 
 _FILES = tuple(parameter.name for parameter in RESNET50 if parameter.is_file)
 _NAMES = {"xclbin": "card"}  # what their copies are called
@@ -78,8 +78,10 @@ class Deployment:
                     config.parameters[name].string_value = value
         if self.labels:
             _copy(self.labels, directory / KERNEL_MODEL / LABELS)
-        if xclbin.kernel == "top5" and (path := directory / ENSEMBLE / "config.pbtxt").is_file():
-            drop_outputs(path, LOGITS.name)
+        if (path := directory / ENSEMBLE / "config.pbtxt").is_file():
+            kernel = read_config(directory / KERNEL_MODEL / "config.pbtxt")
+            provenance = kernel.parameters["provenance"].string_value == "on"
+            set_outputs(path, kernel_outputs(xclbin.kernel, provenance))
         if is_for_here:
             size_decoding(directory, self.card)
         return directory

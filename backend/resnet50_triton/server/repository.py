@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from tritonclient.grpc.model_config_pb2 import DataType
+
 from ..errors import ServerNotFound
+from ..tensors import TensorSpec
 from .config import changed_config, read_config
 
 LABELS = "labels.txt"
@@ -30,15 +34,15 @@ def copy_models(source: Path, directory: Path) -> None:
         folder.chmod(0o755)
 
 
-def drop_outputs(path: Path, *names: str) -> None:
-    """Take outputs out of an ensemble's config.pbtxt that its last step does not have: it must not promise them."""
+def set_outputs(path: Path, outputs: Sequence[TensorSpec]) -> None:
+    """Give an ensemble the outputs of its last step: Triton completes no ensemble's configuration."""
     with changed_config(path) as config:
-        kept = [output for output in config.output if output.name not in names]
         del config.output[:]
-        config.output.extend(kept)
-        for step in config.ensemble_scheduling.step:
-            for name in names:
-                step.output_map.pop(name, None)
+        last = config.ensemble_scheduling.step[-1]
+        last.output_map.clear()
+        for spec in outputs:
+            config.output.add(name=spec.name, data_type=DataType.Value(spec.triton_type), dims=spec.dims)
+            last.output_map[spec.name] = spec.name
 
 
 def describe(repository: Path) -> str:

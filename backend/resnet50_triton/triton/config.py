@@ -13,7 +13,7 @@ import triton_python_backend_utils as pb_utils
 
 from ..errors import BadParameter, Resnet50Error
 from ..runtime.instance import check_uuid
-from ..tensors import LOGITS, PIXELS, PROVENANCE, TOP5
+from ..tensors import LOGITS, PIXELS, kernel_outputs
 from ..xclbin.kernel_info import read_xclbin
 from .parameters import RESNET50, read_parameters
 
@@ -46,7 +46,7 @@ def complete_config(config: Any, model_file: str) -> Any:
     xclbin = read_xclbin(values["xclbin"])
     check_uuid(xclbin, values["xclbin_uuid"])
     config.add_input({"name": PIXELS.name, "data_type": PIXELS.triton_type, "dims": list(PIXELS.dims)})
-    outputs = [LOGITS if xclbin.kernel == "logits" else TOP5, *([PROVENANCE] if values["provenance"] else [])]
+    outputs = kernel_outputs(xclbin.kernel, values["provenance"])
     for spec in outputs:
         config.add_output({"name": spec.name, "data_type": spec.triton_type, "dims": list(spec.dims)})
     for tensors, known in ((config.as_dict()["input"], [PIXELS]), (config.as_dict()["output"], outputs)):

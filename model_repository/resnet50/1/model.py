@@ -1,13 +1,13 @@
-"""Pixels -> logits and top-5 on the cards. Glue: the work is in resnet50_triton.runtime."""
+"""Pixels -> logits on the cards. Glue: the work is in resnet50_triton.triton.kernel_model."""
 
-from resnet50_triton.triton import config as triton
+from resnet50_triton.triton import config
 from resnet50_triton.triton.kernel_model import KernelModel
 
 
 class TritonPythonModel:
     @staticmethod
-    def auto_complete_config(config):
-        return triton.complete_config(config, __file__)
+    def auto_complete_config(auto_complete_model_config):
+        return config.complete_config(auto_complete_model_config, __file__)
 
     def initialize(self, args):
         self.model = KernelModel(args, __file__)
@@ -15,7 +15,7 @@ class TritonPythonModel:
     def execute(self, requests):
         return self.model.execute(requests)
 
-    def is_ready(self):  # asked by Tritons newer than 24.10
+    def is_ready(self):  # asked by Triton from 26.03 on
         return self.model.is_ready()
 
     def finalize(self):
