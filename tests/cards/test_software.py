@@ -24,7 +24,7 @@ def test_golden_images(shared_data: Path, tmp_path: Path, outputs: str) -> None:
     write_xclbin(tmp_path / "card.xclbin", network, outputs)
     golden = np.load(shared_data / "golden.npz")
     weights = load_fc_weights(shared_data / "fcweights.csv")
-    with Kernel(tmp_path / "card.xclbin", weights, max_batch=4) as kernel:
+    with Kernel(tmp_path / "card.xclbin", weights, batch_size=4) as kernel:
         result = kernel.run(golden["images"])
     assert np.array_equal(result.top5, golden["top5"])
     assert (result.logits is not None) == (outputs == "logits")
@@ -39,8 +39,8 @@ def test_two_cards_with_different_networks_at_once(software_cases: dict[str, Cas
     write_xclbin(tmp_path / "other.xclbin", network)
     results: dict[str, Result] = {}
     with (
-        Kernel(case.xclbin, case.weights, "software:0", max_batch=2) as one,
-        Kernel(tmp_path / "other.xclbin", case.weights, "software:1", max_batch=2) as two,
+        Kernel(case.xclbin, case.weights, "software:0", batch_size=2) as one,
+        Kernel(tmp_path / "other.xclbin", case.weights, "software:1", batch_size=2) as two,
     ):
         threads = [
             threading.Thread(target=lambda k=k: results.update({k.card: k.run(case.pixels[:2])})) for k in (one, two)

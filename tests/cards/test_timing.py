@@ -19,7 +19,7 @@ from resnet50_triton.runtime.power import open_meter
 @pytest.fixture
 def kernel(software_cases: dict[str, Case]) -> Iterator[Kernel]:
     case = software_cases["logits"]
-    with Kernel(case.xclbin, case.weights, "timing:7", max_batch=100, buffer_sets=3) as kernel:
+    with Kernel(case.xclbin, case.weights, "timing:7", batch_size=100, buffer_sets=3) as kernel:
         yield kernel
 
 
@@ -33,7 +33,7 @@ def test_starts_follow_each_other_without_a_gap(kernel: Kernel) -> None:
     card_s = 3 * (RUN_S + 20 * IMAGE_S)
     assert queued_s < card_s
     assert card_s <= took_s < card_s + 0.2  # never early; late only as this machine is
-    assert not kernel.buffers[0].read(20).any()
+    assert not kernel.buffers[0].download(20).any()
 
 
 def test_a_start_is_not_done_early(kernel: Kernel) -> None:
@@ -41,7 +41,7 @@ def test_a_start_is_not_done_early(kernel: Kernel) -> None:
     assert not kernel.is_done(start, 0)
     assert not kernel.is_done(start, 1e-3)
     with pytest.raises(CardRule, match="seen done"):
-        kernel.buffers[0].read(100)
+        kernel.buffers[0].download(100)
     assert kernel.is_done(start, None)
 
 
@@ -57,7 +57,7 @@ def test_a_reset_fails_what_runs(kernel: Kernel) -> None:
 def test_its_curve_can_be_another(software_cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNET50_TIMING_MS", "30,5")
     case = software_cases["logits"]
-    with Kernel(case.xclbin, case.weights, "timing:8", max_batch=4) as kernel:
+    with Kernel(case.xclbin, case.weights, "timing:8", batch_size=4) as kernel:
         assert "timing card, computes nothing, takes 30 ms + 5 ms an image" in kernel.description
         begin_s = time.monotonic()
         kernel.run(np.zeros((4, 224, 224, 3), np.uint8))

@@ -1,8 +1,9 @@
-"""A card for tests of the pipeline: a start lasts until the test's condition holds; it answers with each image's first
+"""A card for tests of the pipeline: a run lasts until the test's condition holds; it answers with each image's first
 pixel value."""
 
 from __future__ import annotations
 
+import math
 import threading
 
 from resnet50_triton.cards.call import KernelCall
@@ -19,20 +20,20 @@ class HeldCard(EmulatedCard):
     def __init__(self, index: int) -> None:
         super().__init__(f"held:{index}", index)
         self.changed = threading.Condition()
-        self.needed = 0  # batches of pixels that have to be in the card's memory before a start ends
-        self.sent = self.starts = 0
-        self.fails_at = 0  # this start fails
-        self.hangs = False
+        self.needed = 0  # batches of pixels that have to be in the card's memory before a run ends
+        self.sent = self.runs = 0
+        self.fails_at = 0  # this run fails
+        self.fails_from = math.inf  # and all from this one on
 
     def _load(self, xclbin: KernelInfo) -> Compute:  # noqa: ARG002
         return self._compute
 
     def _compute(self, call: KernelCall) -> None:
-        self.starts += 1
+        self.runs += 1
         with self.changed:
-            if not self.changed.wait_for(lambda: self.sent >= self.needed and not self.hangs, PATIENCE_S):
-                raise TimeoutError(f"{self.sent} batches were sent while the first start ran, not {self.needed}")
-        if self.starts == self.fails_at:
+            if not self.changed.wait_for(lambda: self.sent >= self.needed, PATIENCE_S):
+                raise TimeoutError(f"{self.sent} batches were sent while the first run lasted, not {self.needed}")
+        if self.runs == self.fails_at or self.runs >= self.fails_from:
             raise ZeroDivisionError("made by the test")
         call.out[:] = call.pixels[:, :1, 0, 0]
 
@@ -48,3 +49,7 @@ _cards: dict[int, HeldCard] = {}
 
 def open_device(index: int, threads: int | None = None) -> HeldCard:  # noqa: ARG001
     return _cards.setdefault(index, HeldCard(index))
+
+
+def reset_device(card: HeldCard) -> None:
+    card.reset_fpga()

@@ -4,10 +4,11 @@ import sys
 from pathlib import Path
 
 from resnet50_triton.cli import main
-from resnet50_triton.standalone import shared
+from resnet50_triton.runtime import instance
+from resnet50_triton.standalone import opened
 
-shared.is_shared = lambda _card: True
-shared.runtime_directory = lambda _card, _server: Path(sys.argv[1])
+for module in (instance, opened):
+    module.card_directory = lambda _card, _directory: Path(sys.argv[1])
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[2:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,11 +14,12 @@ import pytest
 from helpers import random_network, random_pixels
 from resnet50_triton.network.engine import open_engine
 from resnet50_triton.network.parameters import Network
-from resnet50_triton.runtime.lease import Lease, User, runtime_directory
+from resnet50_triton.runtime.lease import Lease, User, card_directory
 from resnet50_triton.weights import load_fc_weights
 from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 from standalone_support import command, deployment
 
+HOST = socket.gethostname()
 PROGRAM = Path(__file__).with_name("sharing_program.py")
 Sharing = Callable[..., "subprocess.Popen[str]"]
 
@@ -58,7 +60,10 @@ def test_processes_take_turns_with_one_image_and_refuse_another(sample: Path, sh
     refused = sharing("run", "--xclbin", other, *words)
     output, _ = refused.communicate(timeout=60)
     assert refused.returncode == 1
-    assert f"card 'software:0' is in use by command 'bench' (process {busy.pid}) with {sample}/card.xclbin" in output
+    assert (
+        f"card 'software:0' is in use by command 'bench' (process {busy.pid} of {HOST}) with {sample}/card.xclbin"
+        in output
+    )
     assert f"it cannot hold {other} (UUID {read_xclbin(other).uuid}) for command 'run'" in output
 
     assert busy.poll() is None  # all the while
@@ -74,7 +79,7 @@ def test_a_model_that_has_the_alveo_is_named(
     sample: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESNET50_RUNTIME", str(tmp_path))
-    lease = Lease(runtime_directory("xrt:0", 1), "xrt:0", User(os.getpid(), 1, "resnet50", "theirs.xclbin", "77"))
+    lease = Lease(card_directory("xrt:0", tmp_path), "xrt:0", User.here("1", "resnet50", "theirs.xclbin", "77"))
     np.save(tmp_path / "in.npy", random_pixels(1, 1))
     more = {
         "run": ("--pixels", tmp_path / "in.npy", "-o", tmp_path / "out.npz"),
@@ -84,5 +89,8 @@ def test_a_model_that_has_the_alveo_is_named(
     result = command(name, *deployment(sample), "--card", "xrt:0", *more[name])
     lease.close()
     assert result.returncode == 1
-    assert f"card 'xrt:0' is in use by model 'resnet50' (process {os.getpid()}) with theirs.xclbin" in result.stderr
+    assert (
+        f"card 'xrt:0' is in use by model 'resnet50' (process {os.getpid()} of {HOST}) with theirs.xclbin"
+        in result.stderr
+    )
     assert f"for command '{name}' as well: use another card, or the same xclbin" in result.stderr

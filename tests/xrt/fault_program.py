@@ -35,7 +35,7 @@ PIXELS = random_pixels(3, 2)
 
 def main() -> None:
     fault, timeout_s = sys.argv[1], float(sys.argv[2])
-    kernel = Kernel(os.environ["RESNET50_XRT_XCLBIN"], random_weights(2), "xrt:0", max_batch=2, timeout_s=timeout_s)
+    kernel = Kernel(os.environ["RESNET50_XRT_XCLBIN"], random_weights(2), "xrt:0", batch_size=2)
     network = Network.load(os.environ["RESNET50_XRT_NETWORK"])
     expected = top_k(ReferenceEngine(network).logits(PIXELS, random_weights(2)))
 

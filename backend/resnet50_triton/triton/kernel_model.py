@@ -18,10 +18,10 @@ from ..runtime.job import Job, JobResult
 from ..runtime.metrics import FAMILIES, Labels
 from ..tensors import LOGITS, PIXELS, PROVENANCE, TOP5, provenance_row
 from .config import failure, parameters
+from .inline import InlineRuns
 from .parameters import RESNET50
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-_PROBE = 8  # this many requests in a row must find the card idle first; later, one in as many is not run inline
 
 
 class KernelModel:
@@ -122,27 +122,6 @@ def _output(result: JobResult) -> Any:
     if outputs.dtype == np.int32:
         return pb_utils.Tensor(LOGITS.name, outputs.astype(np.float32))
     return pb_utils.Tensor(TOP5.name, outputs.view(np.int32))
-
-
-class InlineRuns:
-    """Decides which requests `execute` answers itself before it returns. For one thread.
-
-    An answer that `execute` returns reaches the caller about 0.4 ms before one through a response sender, which crosses
-    two more threads of Triton's. But while `execute` waits for the card, the next batch cannot be brought to it, and
-    whether one is there `execute` cannot tell. So now and then it does not wait, and looks: if the next request comes
-    before the card is idle again, there are several at a time.
-    """
-
-    def __init__(self) -> None:
-        self._in_a_row = 0
-
-    def is_due(self, requests: int, card_is_idle: bool) -> bool:
-        """Whether the requests that have just come are to be answered before `execute` returns."""
-        if requests > 1 or not card_is_idle:
-            self._in_a_row = 0
-            return False
-        self._in_a_row += 1
-        return self._in_a_row > _PROBE and self._in_a_row % _PROBE != 0
 
 
 class TritonMetrics:
