@@ -169,7 +169,9 @@ class _Run:
             kernel_s = self._machine.kernel_s(running.size)
             left_s = queue.begin_s(running) + kernel_s - self.env.now
             if left_s > _RESOLUTION_S:
-                yield self.env.timeout(min(left_s, queue.poll_s())) | self._changed.event
+                dispatch_in_s = queue.dispatch_in_s()
+                wait_s = min(left_s, dispatch_in_s) if dispatch_in_s > _RESOLUTION_S else left_s
+                yield self.env.timeout(wait_s) | self._changed.event
                 continue
             running.kernel_end_s = self.env.now
             queue.complete(running)

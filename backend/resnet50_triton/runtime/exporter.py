@@ -77,7 +77,7 @@ class MetricsExporter:
         except Exception as error:  # a card without sensors is a card all the same
             if worker.card not in self._unreadable:
                 self._unreadable.add(worker.card)
-                _log.warning("card '%s': its sensors cannot be read (%s)", worker.card, error)
+                _log.warning("card '%s': its sensors cannot be read now (%s)", worker.card, error)
             for name in ("resnet50_power_watts", "resnet50_temperature_celsius"):
                 if self._metrics.value(name, card=worker.card):
                     self._metrics.set(name, math.nan, card=worker.card)

@@ -26,7 +26,6 @@ from .latency import LatencyModel, dispatch_lead_s
 
 IN_FLIGHT = 2  # runs queued on the card, so that the next begins without host intervention
 _COPY_S = 1e-4  # more than it takes to copy an image
-_POLL_S = 4e-3  # how often the card's thread looks for a batch where the next one is due already
 
 
 class State(Enum):
@@ -194,13 +193,10 @@ class CardQueue:
         """When the card began with a batch that runs: as it was queued, or when the one before was done."""
         return max(batch.started_s, self._last_end_s)
 
-    def poll_s(self) -> float:
-        """How long the running batch may be waited for, before a look for the next."""
+    def dispatch_in_s(self) -> float:
+        """When the next batch is to be dispatched: 0 or less for as soon as there is one, inf for after a run's end."""
         with self.changed:
-            if len(self._running) == IN_FLIGHT:
-                return math.inf
-            spare_s = self._spare_s()
-            return spare_s if spare_s > 0 else _POLL_S
+            return math.inf if len(self._running) == IN_FLIGHT else self._spare_s()
 
     def complete(self, batch: Batch) -> None:
         """Take a batch that is done off the card; its buffers stay in use until `put_free`."""

@@ -28,6 +28,7 @@ from .session import CardSession
 
 _log = logging.getLogger(__name__)
 
+_BUSY_POLL_S = 4e-3  # how often a busy card looks for a batch, where the next one is due already
 _POLL_S = 0.02  # how often an idle card looks whether another process waits for it
 _BACK_OFF_S = 0.5  # before the second attempt; doubled for each after
 _BACK_OFF_MAX_S = 30.0
@@ -150,7 +151,7 @@ class CardWorker:
         self._count()
         batch = self.queue.first_running
         if batch is not None:
-            if self._wait(batch, self.queue.poll_s()):
+            if self._wait(batch, self._poll_s()):
                 self._complete(batch)
             return True
         if self._session.is_contended:
@@ -172,6 +173,11 @@ class CardWorker:
         if batch is not None:
             batch.started_s = self._clock.monotonic()
             batch.run = kernel.start(batch.buffers, batch.size)
+
+    def _poll_s(self) -> float:
+        """How long the running batch may be waited for, before a look for the next."""
+        dispatch_in_s = self.queue.dispatch_in_s()
+        return dispatch_in_s if dispatch_in_s > 0 else _BUSY_POLL_S
 
     def _wait(self, batch: Batch, poll_s: float) -> bool:
         """Wait for a running batch for so long, or until its deadline; whether it is done. Raises CardTimeout."""
@@ -253,7 +259,7 @@ class CardWorker:
         while not self.queue.is_empty:
             batch = self.queue.first_running
             if batch is not None:
-                if self._wait(batch, self.queue.poll_s()):
+                if self._wait(batch, self._poll_s()):
                     self._complete(batch)
             elif self.queue.is_due():  # raises what was reported
                 self._start_next()

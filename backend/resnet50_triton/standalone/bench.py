@@ -6,19 +6,20 @@ import datetime
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from .. import published
+from ..runtime.kernel import Kernel
 from ..runtime.latency import measure_latency
 from ..runtime.power import PowerMeter, PowerRecorder, open_meter
 from ..weights import load_fc_weights
 from ..xclbin.kernel_info import read_xclbin
 from .default_card import default_card
-from .opened import FIRST_RUN_S, SharedKernel, open_kernel
+from .opened import FIRST_RUN_S, open_kernel
 
 _POWER_NAMES = {"fpga": "FPGA", "board": "Board", "cpu": "CPU"}
 Style = Literal["lines", "table", "json"]
@@ -62,23 +63,23 @@ class BenchResult:
         }
 
 
-def time_runs(shared: SharedKernel, batch_size: int, timeout_s: float) -> Iterator[float]:
+def time_runs(kernel: Callable[[], Kernel], batch_size: int, timeout_s: float) -> Iterator[float]:
     """Run the kernel for as long as the caller asks; gives the seconds of each run. No data are moved.
 
     Args:
-        shared: used by nothing else of this process meanwhile.
+        kernel: gives the kernel before each run; nothing else of this process uses it meanwhile.
         batch_size: images in a run, at most the kernel's.
         timeout_s: how long a run may take.
     """
     while True:
-        kernel = shared.kernel
+        ours = kernel()
         begin_s = time.monotonic()
-        kernel.wait(kernel.start(kernel.buffers[0], batch_size), timeout_s)
+        ours.wait(ours.start(ours.buffers[0], batch_size), timeout_s)
         yield time.monotonic() - begin_s
 
 
 def measure(
-    shared: SharedKernel,
+    kernel: Callable[[], Kernel],
     meter: PowerMeter,
     batch_size: int,
     runs: int,
@@ -88,7 +89,7 @@ def measure(
     """Run a batch size again and again, recording the power.
 
     Args:
-        shared: used by nothing else of this process meanwhile.
+        kernel: as for `time_runs`.
         meter: what tells the power.
         batch_size: images in a run.
         runs: how many.
@@ -98,7 +99,7 @@ def measure(
     done = 0
     with PowerRecorder(meter) as recorder:
         begin_s = time.monotonic()
-        for _ in islice(time_runs(shared, batch_size, timeout_s), runs):
+        for _ in islice(time_runs(kernel, batch_size, timeout_s), runs):
             done += 1
             if seconds is not None and time.monotonic() - begin_s >= seconds:
                 break
@@ -133,7 +134,7 @@ def bench(
     chosen = default_card(read, card, shell)
     weights = load_fc_weights(fcweights)
     with open_kernel("bench", read, weights, chosen, max(batch_sizes)) as shared:
-        kernel = shared.kernel
+        kernel = shared()
         print(f"Card: {kernel.description}", file=sys.stderr if style == "json" else sys.stdout, flush=True)
         latency, meter, results = measure_latency(kernel, FIRST_RUN_S), open_meter(kernel.device), []
         if style == "table":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,8 +43,11 @@ def open_instance(command: str, xclbin: Path, fcweights: Path, card: str, batch_
 @contextmanager
 def open_kernel(
     command: str, xclbin: KernelInfo, weights: NDArray[np.int8], card: str, batch_size: int
-) -> Iterator[SharedKernel]:
-    """Open the kernel on a card, for a command that measures it. Arguments and errors as of `open_instance`."""
+) -> Iterator[Callable[[], Kernel]]:
+    """Open the kernel on a card, for a command that measures it. Arguments and errors as of `open_instance`.
+
+    What it yields is called before each run, for the kernel: it lends the card to a process that waits for it.
+    """
     server = process_key(os.getpid())
     directory = ServerDirectory(server)
     try:
@@ -53,22 +56,14 @@ def open_kernel(
         session = CardSession(card, KernelSettings(xclbin, weights, batch_size, buffer_sets=1), lease)
         try:
             session.open()
-            yield SharedKernel(session)
+            yield lambda: _ours(session)
         finally:
             session.close()
     finally:
         directory.close()
 
 
-class SharedKernel:
-    """A kernel that lends its card to a waiting process before each run."""
-
-    def __init__(self, session: CardSession) -> None:
-        self._session = session
-
-    @property
-    def kernel(self) -> Kernel:
-        """The kernel, with the card ours for the next run. Raises CardError."""
-        if self._session.is_contended:
-            self._session.lend()
-        return self._session.take_back()
+def _ours(session: CardSession) -> Kernel:
+    if session.is_contended:
+        session.lend()
+    return session.take_back()
