@@ -163,7 +163,7 @@ def test_a_wrong_card_is_not_loaded(serve: Serve, faults: Faults) -> None:
 
 
 def test_the_deadline_follows_the_measured_curve(serve: Serve) -> None:
-    curve = serve().pool.workers[0].latency
+    curve = serve().scheduler.workers[0].latency
     assert curve is not None
     assert curve.deadline_s(1) == max(1.0, 10 * curve.expected_s(1))
     assert curve.deadline_s(10_000) > curve.deadline_s(100) > 0

@@ -16,8 +16,8 @@ from runtime_support import Answers, Material
 Serve = Callable[..., ModelInstance]
 
 
-def _user(model: str = "a", uuid: str = "1", server: int = 1) -> User:
-    return User(os.getpid(), server, model, f"{uuid}.xclbin", uuid)
+def _user(model: str = "a", uuid: str = "1", server: str = "1") -> User:
+    return User.here(server, model, f"{uuid}.xclbin", uuid)
 
 
 def test_a_lease_is_held_by_one_and_handed_over(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_another_image_is_an_error_that_names_both(tmp_path: Path) -> None:
     with pytest.raises(CardError, match=r"in use by model 'a' .* 1\.xclbin \(UUID 1\).* 2\.xclbin \(UUID 2\)"):
         Lease(tmp_path, "xrt:0", _user("b", "2"))
     with pytest.raises(CardError, match="in use by model 'a'"):
-        Lease(tmp_path, "xrt:0", _user("a", "2", server=2))
+        Lease(tmp_path, "xrt:0", _user("a", "2", server="2"))
     Lease(tmp_path, "xrt:0", _user("a", "2")).close()  # the same model, being loaded anew
 
 
@@ -58,7 +58,7 @@ def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
     os.waitpid(pid, 0)
     lease = Lease(tmp_path, "xrt:0", _user("b", "2"))
     lease.acquire(1)
-    assert list(tmp_path.glob("user-*")) == [lease._entry_path]
+    assert list(tmp_path.glob("user-*")) == [lease.entry]
 
 
 # Two services here stand for two processes: each has a card of its own that goes by the same name to the lease.
@@ -66,15 +66,15 @@ def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def two(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., ModelInstance]:
-    monkeypatch.setattr("resnet50_triton.runtime.instance.runtime_directory", lambda *_: tmp_path / "one-card")
+    monkeypatch.setattr("resnet50_triton.runtime.instance.card_directory", lambda *_: tmp_path / "one-card")
     return serve
 
 
 @pytest.mark.parametrize("inline", [False, True], ids=["by its thread", "inline"])
 def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, inline: bool) -> None:
     services = [
-        two(InstanceInfo("a", 1, os.getpid()), card="faulty:92"),
-        two(InstanceInfo("b", 1, os.getpid()), card="faulty:93"),
+        two(InstanceInfo("a", "1"), card="faulty:92"),
+        two(InstanceInfo("b", "1"), card="faulty:93"),
     ]
     answers = [Answers(material), Answers(material)]
 
@@ -94,16 +94,16 @@ def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, 
 def test_a_model_loaded_anew_takes_the_card_with_another_image_and_gives_it_back(
     two: Serve, material: Material
 ) -> None:
-    old = two(InstanceInfo("a", 1, os.getpid()), card="faulty:92")
+    old = two(InstanceInfo("a", "1"), card="faulty:92")
     answers = Answers(material)
     answers.send(old, 4)
-    new = two(InstanceInfo("a", 1, os.getpid()), card="faulty:93", xclbin=str(material.folder / "other.xclbin"))
-    assert new.pool.is_ready()
+    new = two(InstanceInfo("a", "1"), card="faulty:93", xclbin=str(material.folder / "other.xclbin"))
+    assert new.scheduler.is_ready()
     answers.send(old, 4, 3)  # the old one still has requests to answer
     answers.wait()
     assert answers.right == 3
     old.close()
-    assert new.pool.is_ready()
+    assert new.scheduler.is_ready()
 
 
 def test_a_bad_new_version_leaves_the_old_one_serving(two: Serve, tmp_path: Path, answers: Answers) -> None:
@@ -119,8 +119,8 @@ def test_a_bad_new_version_leaves_the_old_one_serving(two: Serve, tmp_path: Path
 
 def test_instances_map_to_cards() -> None:
     cards = ["xrt:0", "xrt:1", "xrt:2"]
-    assert [assign(cards, InstanceInfo("m", 1, 1, i, 2)) for i in range(2)] == [["xrt:0", "xrt:2"], ["xrt:1"]]
-    assert [assign(cards, InstanceInfo("m", 1, 1, i, 4)) for i in range(4)] == [
+    assert [assign(cards, InstanceInfo("m", "1", i, 2)) for i in range(2)] == [["xrt:0", "xrt:2"], ["xrt:1"]]
+    assert [assign(cards, InstanceInfo("m", "1", i, 4)) for i in range(4)] == [
         ["xrt:0"],
         ["xrt:1"],
         ["xrt:2"],

@@ -88,7 +88,7 @@ class Lease:
             with locked(directory / "entries"):
                 self._refuse_other_xclbin()
                 entry, name = tempfile.mkstemp(prefix="user-", dir=directory)
-                self._entry = Path(name)
+                self.entry = Path(name)
                 self._files.append(entry)
                 os.fchmod(entry, 0o666)  # other users of the card read it
                 fcntl.flock(entry, fcntl.LOCK_EX)
@@ -117,7 +117,7 @@ class Lease:
     def _users(self) -> list[User]:
         users = []
         for path in self._directory.glob("user-*"):
-            if self._files and path == self._entry:
+            if self._files and path == self.entry:
                 continue
             with suppress(OSError, ValueError, TypeError):
                 entry = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -163,7 +163,7 @@ class Lease:
         """Leave the card to the others for good; again is harmless."""
         files, self._files = self._files, []
         if files:
-            self._entry.unlink(missing_ok=True)
+            self.entry.unlink(missing_ok=True)
         for file in files:
             os.close(file)
         self.held = False
