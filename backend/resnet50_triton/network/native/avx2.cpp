@@ -1,41 +1,24 @@
 // AVX2: sums by table lookup. Four activations of a pixel are a byte of its codes, and choose a table of 16 bytes that
 // holds, for each pattern of four weight bits, the sum of the activations whose bit is set. VPSHUFB looks up 32 output
-// channels at once, 128 multiply-adds. All tables together are 4 KB and stay in the first cache.
+// channels at once, 128 multiply-adds.
 #include "kernels.h"
 
 #if defined(__AVX2__)
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "lookup.h"
 #include "shared.h"
 #include "unroll.h"
 
 namespace resnet50 {
 namespace {
 
-constexpr int kGroup = 4;        // activations a lookup
-constexpr int kVectors = 2;      // of 32 channels: a block
-constexpr int kPixels = 4;       // of a tile; 8 sums, 4 vectors of weights and a table fill the 16 registers
-constexpr int kChunkPairs = 10;  // pairs of lookups: each gives at most 12, and 20 * 12 fits a byte
-
-struct Tables {
-    alignas(64) uint8_t sums[256][16];
-    Tables() {
-        for (int codes = 0; codes < 256; codes++)
-            for (int weights = 0; weights < 16; weights++) {
-                int sum = 0;
-                for (int i = 0; i < kGroup; i++)
-                    if (weights >> i & 1) sum += codes >> (2 * i) & 3;
-                sums[codes][weights] = uint8_t(sum);
-            }
-    }
-};
-const Tables& tables() {
-    static const Tables instance;
-    return instance;
-}
+constexpr int kVectors = 2;  // of 32 channels: a block
+constexpr int kPixels = 4;   // of a tile; 8 sums, 4 vectors of weights and a table fill the 16 registers
 
 // The sums of a tile before thresholds. P of channel 2 * i + 1 is odd[i], that of 2 * i is total[i] - (odd[i] << 8).
 struct Sums {
@@ -43,37 +26,29 @@ struct Sums {
     __m256i odd[kPixels][kVectors];
 };
 
-// rows[ky] is the leftmost pixel of kernel row ky, `step` the bytes between pixels; a row has `pairs` pairs of groups.
-struct TileInput {
-    const uint8_t* rows[3];
-    size_t step;
-    int ksize, pairs;
-    const uint8_t* weights;  // (ky, pair, 64): one group in the low four bits, the next in the high four
-};
-
 template <int Pixels>
-__attribute__((noinline)) void sum_tile(const TileInput& in, Sums& sums) {
-    const uint8_t* table = tables().sums[0];
+__attribute__((noinline)) void sum_tile(const LookupInput& in, Sums& sums) {
+    const uint8_t* table = lookup_tables().sums[0];
     const uint8_t* weights = in.weights;
     const __m256i low4 = _mm256_set1_epi8(15);
     bool first = true;
     for (int ky = 0; ky < in.ksize; ky++) {
         const uint8_t* row = in.rows[ky];
-        for (int left = in.pairs; left > 0; left -= kChunkPairs) {
+        for (int left = in.pairs; left > 0; left -= in.chunk_pairs) {
             __m256i acc[Pixels][kVectors];
             unroll<Pixels>([&](auto p) RESNET50_INLINE {
                 unroll<kVectors>([&](auto v) RESNET50_INLINE { acc[p][v] = _mm256_setzero_si256(); });
             });
             const auto look_up = [&](const uint8_t* codes, const __m256i(&w)[kVectors]) RESNET50_INLINE {
                 unroll<Pixels>([&](auto p) RESNET50_INLINE {
-                    const __m128i* entry = reinterpret_cast<const __m128i*>(table + size_t(codes[p * in.step]) * 16);
+                    const __m128i* entry = reinterpret_cast<const __m128i*>(table + size_t(codes[p * in.step]) * kLookupTable);
                     const __m256i t = _mm256_broadcastsi128_si256(_mm_load_si128(entry));
                     unroll<kVectors>([&](auto v) RESNET50_INLINE {
                         acc[p][v] = _mm256_add_epi8(acc[p][v], _mm256_shuffle_epi8(t, w[v]));
                     });
                 });
             };
-            const int pairs = left < kChunkPairs ? left : kChunkPairs;
+            const int pairs = std::min(left, in.chunk_pairs);
             for (int pair = 0; pair < pairs; pair++, row += 2, weights += kBlock) {
                 __m256i low[kVectors], high[kVectors];
                 unroll<kVectors>([&](auto v) RESNET50_INLINE {
@@ -141,12 +116,13 @@ template <int Levels>
 void emit_levels(const ConvCall& call, int y, int x, int pixels, int block, const Sums& sums) {
     const Conv& conv = *call.conv;
     const __m256i* below = conv.thresholds.as<__m256i>() + size_t(block) * kVectors * Levels * 2;
+    int16_t totals[kPixels];
+    window_totals(call, y, x, pixels, totals);
     for (int p = 0; p < pixels; p++) {
-        const int total = window_total(call, y, x + p);
         __m256i values[kVectors];
         for (int v = 0; v < kVectors; v++) {
             __m256i even, odd;
-            final_sums(sums, p, v, total, even, odd);
+            final_sums(sums, p, v, totals[p], even, odd);
             values[v] = count_levels<Levels>(even, odd, below + v * Levels * 2);
             if (Levels == 3) continue;
             const size_t at = call.out_pixel(y, x + p) * conv.cout + size_t(block) * kBlock + size_t(v) * 32;
@@ -164,10 +140,12 @@ void emit_levels(const ConvCall& call, int y, int x, int pixels, int block, cons
 }
 
 void emit_sums(const ConvCall& call, int y, int x, int pixels, int block, const Sums& sums) {
+    int16_t totals[kPixels];
+    window_totals(call, y, x, pixels, totals);
     for (int p = 0; p < pixels; p++)
         for (int v = 0; v < kVectors; v++) {
             __m256i halves[2];
-            final_sums(sums, p, v, window_total(call, y, x + p), halves[0], halves[1]);
+            final_sums(sums, p, v, totals[p], halves[0], halves[1]);
             int16_t values[2][16];
             std::memcpy(values, halves, sizeof values);
             int32_t* out = call.sums + call.out_pixel(y, x + p) * call.conv->cout + block * kBlock + v * 32;
@@ -176,7 +154,7 @@ void emit_sums(const ConvCall& call, int y, int x, int pixels, int block, const 
 }
 
 template <int Pixels>
-void compute_tile(const ConvCall& call, const TileInput& in, int y, int x, int block) {
+void compute_tile(const ConvCall& call, const LookupInput& in, int y, int x, int block) {
     Sums sums;
     sum_tile<Pixels>(in, sums);
     if (call.emit == Emit::sums)
@@ -226,14 +204,8 @@ public:
     const char* name() const override { return "avx2"; }
 
     Conv pack(const ConvParams& params) const override {
-        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, 0, {}, {}};
-        conv.weights = Buffer(size_t(params.cout) * conv.taps() * params.cin / 8);
-        uint8_t* out = conv.weights.data();
-        for (int first = 0; first < params.cout; first += kBlock)
-            for (int tap = 0; tap < conv.taps(); tap++)
-                for (int in = 0; in < params.cin; in += 2 * kGroup)
-                    for (int c = first; c < first + kBlock; c++, out++)
-                        for (int i = 0; i < 2 * kGroup; i++) *out |= uint8_t(params.weight(c, tap, in + i) << i);
+        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, lookup_chunk_pairs(params), {}, {}};
+        conv.weights = pack_lookup_weights(params);
         conv.thresholds = Buffer(size_t(params.cout) * params.levels * sizeof(int16_t));
         for (int c = 0; c < params.cout; c++) {
             int16_t sorted[15];
@@ -262,21 +234,11 @@ public:
     int conv_items(const ConvCall& call) const override { return call.out_height * call.conv->blocks(); }
 
     void conv(const ConvCall& call, int begin, int end) const override {
-        const Conv& conv = *call.conv;
-        TileInput in;
-        in.step = size_t(call.in.pixel_bytes()) * conv.stride;
-        in.ksize = conv.ksize;
-        in.pairs = conv.ksize * conv.cin / (2 * kGroup);  // the pixels of a kernel row are side by side
         for (int item = begin; item < end; item++) {
             const int y = item % call.out_height, block = item / call.out_height;
-            in.weights = conv.weights.data() + size_t(block) * conv.ksize * in.pairs * kBlock;
             int x = 0;
             const auto tiles = [&](auto width) {
-                for (; call.out_width - x >= width; x += width) {
-                    for (int ky = 0; ky < conv.ksize; ky++)
-                        in.rows[ky] = call.in.bits_at(y * conv.stride + ky - conv.pad(), x * conv.stride - conv.pad());
-                    compute_tile<width>(call, in, y, x, block);
-                }
+                for (; call.out_width - x >= width; x += width) compute_tile<width>(call, lookup_input(call, y, x, block), y, x, block);
             };
             tiles(std::integral_constant<int, kPixels>{});
             tiles(std::integral_constant<int, 3>{});

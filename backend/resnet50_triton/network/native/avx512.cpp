@@ -38,13 +38,13 @@ void compute_row(const ConvCall& call, int y, int group) {
     in.step = size_t(call.in.pixel_bytes()) * conv.stride;
     in.weights = conv.weights.data() + size_t(group) * Taps * in.groups * Taps * Blocks * 64;
     TileSums sums;
-    int16_t totals[kMaxPixels];
+    int16_t totals[kMaxTilePixels];
     for (int x = 0, width = 0; x < call.out_width; x += width) {
         width = TileWidths<Widths...>::next(call.out_width - x);
         for (int ky = 0; ky < Taps; ky++)
             in.rows[ky] = call.in.bits_at(y * conv.stride + ky - conv.pad(), x * conv.stride - conv.pad());
         TileWidths<Widths...>::with(width, [&](auto pixels) { sum_tile<pixels, Blocks, Taps>(in, sums); });
-        window_totals<Taps>(call, y, x, width, totals);
+        window_totals(call, y, x, width, totals);
         emit({call, sums, totals, y, x, width, group * Blocks, Blocks});
     }
 }

@@ -3,11 +3,13 @@
 
 #include <immintrin.h>
 
+#include <array>
 #include <cstring>
 #include <optional>
 
 #include "avx512_sums.h"
 #include "lines.h"
+#include "shared.h"
 
 namespace resnet50 {
 namespace {
@@ -56,36 +58,6 @@ Buffer pack_thresholds(const ConvParams& params) {
         }
     }
     return thresholds;
-}
-
-// The sum of n bytes; up to 7 behind them may be read.
-RESNET50_INLINE inline int sum_bytes(const uint8_t* bytes, int n) {
-    __m128i sum = _mm_setzero_si128();
-    for (; n > 0; n -= 8, bytes += 8) {
-        uint64_t word;
-        std::memcpy(&word, bytes, sizeof word);
-        if (n < 8) word &= (uint64_t(1) << 8 * n) - 1;
-        sum = _mm_add_epi64(sum, _mm_sad_epu8(_mm_cvtsi64_si128(int64_t(word)), _mm_setzero_si128()));
-    }
-    return _mm_cvtsi128_si32(sum);
-}
-
-// A of a tile's pixels. Windows of neighbours share columns.
-template <int Taps>
-RESNET50_INLINE inline void window_totals(const ConvCall& call, int y, int x, int pixels, int16_t* totals) {
-    const int blocks = call.in.blocks(), stride = call.conv->stride;
-    if constexpr (Taps == 1) {
-        const uint8_t* sums = call.in.sums_at(y * stride, x * stride);
-        for (int p = 0; p < pixels; p++, sums += stride * blocks) totals[p] = int16_t(sum_bytes(sums, blocks));
-    } else {
-        const uint8_t* rows[3] = {call.in.sums_at(y - 1, x - 1), call.in.sums_at(y, x - 1), call.in.sums_at(y + 1, x - 1)};
-        int columns[kMaxPixels + 2];
-        for (int i = 0; i < pixels + 2; i++) {
-            columns[i] = 0;
-            for (const uint8_t*& row : rows) columns[i] += sum_bytes(row, blocks), row += blocks;
-            if (i >= 2) totals[i - 2] = int16_t(columns[i - 2] + columns[i - 1] + columns[i]);
-        }
-    }
 }
 
 // S of 32 channels.

@@ -6,10 +6,11 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "layers.h"
+#include "shared.h"
+#include "table_sums.h"
 #include "unroll.h"
 
 namespace resnet50 {
@@ -17,23 +18,10 @@ namespace {
 
 constexpr int kGroup = 6;       // activations a lookup
 constexpr int kPairBytes = 3;   // two groups
-constexpr int kLevelMax = 3;    // of an activation
 constexpr int kTables = 1 << (2 * kGroup);
-constexpr int kByteMax = 255;
-// Lookups of a chunk whose byte sums fit whatever the weights are: each gives at most 18.
-constexpr int kSafeLookups = kByteMax / (kGroup * kLevelMax);
-
 struct Tables {
     alignas(64) uint8_t sums[kTables][64];
-    Tables() {
-        for (int codes = 0; codes < kTables; codes++)
-            for (int weights = 0; weights < 64; weights++) {
-                int sum = 0;
-                for (int i = 0; i < kGroup; i++)
-                    if (weights >> i & 1) sum += codes >> (2 * i) & 3;
-                sums[codes][weights] = uint8_t(sum);
-            }
-    }
+    Tables() { fill_tables<kGroup>(sums); }
 };
 const Tables& tables() {
     static const Tables instance;
@@ -48,30 +36,17 @@ int blocks_together(const Conv& conv) {
     return conv.blocks() % 2 == 0 ? 2 : 1;
 }
 
-// The most pairs of groups in a chunk whose byte sums fit for these weights, whatever the activations: a channel's sum
-// is largest where all the activations are 3 whose weight bit is set. Trained weights allow half as many again as
-// kSafeLookups, and every chunk costs a widening of its sums to 16 bits.
+// A table serves the weights of all kx.
 int chunk_pairs(const ConvParams& params) {
-    const int pairs_in_row = (groups(params.cin) + 1) / 2;
-    const auto fits = [&](int pairs) {
-        for (int channel = 0; channel < params.cout; channel++)
-            for (int ky = 0; ky < params.ksize; ky++)
-                for (int from = 0; from < params.cin; from += 2 * kGroup * pairs) {
-                    const int to = std::min(from + 2 * kGroup * pairs, params.cin);
-                    int ones = 0;
-                    for (int kx = 0; kx < params.ksize; kx++)
-                        for (int i = from; i < to; i++) ones += params.weight(channel, ky * params.ksize + kx, i);
-                    if (ones * kLevelMax > kByteMax) return false;
-                }
-        return true;
-    };
-    int pairs = kSafeLookups / params.ksize / 2;
-    while (pairs < pairs_in_row && fits(pairs + 1)) pairs++;
-    return pairs;
+    return longest_chunk(params, params.cin, 2 * kGroup, params.ksize, [&](int channel, int ky, int i) {
+        int ones = 0;
+        for (int kx = 0; kx < params.ksize; kx++) ones += params.weight(channel, ky * params.ksize + kx, i);
+        return ones;
+    });
 }
 
-constexpr int kMaxPixels = 14, kMaxVectors = 20;  // of a tile: pixels, and pixels times blocks
-constexpr int kMaxChunks = 8;                     // whose byte sums are kept apart: 10 KB of the first cache
+constexpr int kMaxVectors = 20;  // of a tile's sums: pixels times blocks
+constexpr int kMaxChunks = 8;    // whose byte sums are kept apart: 10 KB of the first cache
 
 // The sums P of one tile; vector i is pixel i / blocks, block i % blocks. The byte sums of the last chunks stay as they
 // are, and what reads them widens them in its registers. Those of chunks before are in `total`, which takes the bytes in
@@ -142,40 +117,11 @@ struct TileInput {
     const uint8_t* weights;  // (ky, group, kx, block, 64)
 };
 
-// The lookups for one group of a tile, in their order: a table, once loaded, serves all kx, since the pixel is in `Taps`
-// windows of the tile.
-template <int Pixels, int Blocks, int Taps>
-struct Lookups {
-    struct Lookup {
-        int column = 0, tap = 0, block = 0, pixel = 0;
-    };
-    static constexpr int kCount = Pixels * Blocks * Taps;
-    static constexpr auto make() {
-        std::array<Lookup, kCount> order{};
-        int count = 0;
-        for (int column = 0; column < Pixels + Taps - 1; column++)
-            for (int tap = 0; tap < Taps; tap++)
-                for (int block = 0; block < Blocks; block++)
-                    if (column - tap >= 0 && column - tap < Pixels) order[count++] = {column, tap, block, column - tap};
-        return order;
-    }
-    static constexpr std::array<Lookup, kCount> kOrder = make();
-};
-
-// Four lookups, then their four additions, take one cycle a pair on Zen 4; strictly in turns they take 1.24. Compilers
-// put each addition right behind its lookup, so an empty instruction holds them back.
-constexpr int kTogether = 4;
-template <int Count>
-RESNET50_INLINE inline void hold(__m512i (&found)[kTogether]) {
-    if constexpr (Count == 4) asm volatile("" : "+v"(found[0]), "+v"(found[1]), "+v"(found[2]), "+v"(found[3]));
-    if constexpr (Count == 3) asm volatile("" : "+v"(found[0]), "+v"(found[1]), "+v"(found[2]));
-    if constexpr (Count == 2) asm volatile("" : "+v"(found[0]), "+v"(found[1]));
-}
-
+// Taps is the kernel's size, 1 or 3. A table, once loaded, serves all kx: the pixel is in Taps windows of the tile.
 template <int Pixels, int Blocks, int Taps>
 __attribute__((noinline)) void sum_tile(const TileInput& in, TileSums& sums) {
-    using Order = Lookups<Pixels, Blocks, Taps>;
-    static_assert(Pixels <= kMaxPixels && Pixels * Blocks <= kMaxVectors);
+    constexpr int kColumns = Pixels + Taps - 1;
+    static_assert(Pixels <= kMaxTilePixels && Pixels * Blocks <= kMaxVectors);
     const uint8_t* table = tables().sums[0];
     const uint8_t* weights = in.weights;
     sums.chunks = 0;
@@ -186,31 +132,26 @@ __attribute__((noinline)) void sum_tile(const TileInput& in, TileSums& sums) {
             if (sums.chunks == kMaxChunks) fold_chunks(sums, Pixels * Blocks);
             __m512i acc[Pixels][Blocks];
             const auto look_up = [&](auto first, const uint8_t* codes, int shift_left, int shift_right) RESNET50_INLINE {
-                __m512i w[Taps][Blocks], t[Pixels + Taps - 1];
+                __m512i w[Taps][Blocks];
                 unroll<Taps>([&](auto k) RESNET50_INLINE {
-                    unroll<Blocks>([&](auto b) RESNET50_INLINE { w[k][b] = _mm512_load_si512(weights + 64 * (k * Blocks + b)); });
-                });
-                unroll<(Order::kCount + kTogether - 1) / kTogether>([&](auto some) RESNET50_INLINE {
-                    constexpr int kFirst = some * kTogether, kSome = std::min(kTogether, Order::kCount - kFirst);
-                    __m512i found[kTogether];
-                    unroll<kSome>([&](auto i) RESNET50_INLINE {
-                        constexpr auto at = Order::kOrder[kFirst + i];
-                        if constexpr (kFirst + i == 0 || Order::kOrder[std::max(0, kFirst + i - 1)].column != at.column) {
-                            uint32_t bits;
-                            std::memcpy(&bits, codes, sizeof bits);
-                            codes += in.step;
-                            t[at.column] = _mm512_load_si512(table + (((bits << shift_left) >> shift_right) & (kTables - 1) * 64));
-                        }
-                        found[i] = _mm512_permutexvar_epi8(w[at.tap][at.block], t[at.column]);
+                    unroll<Blocks>([&](auto b) RESNET50_INLINE {
+                        w[k][b] = _mm512_load_si512(weights + 64 * (k * Blocks + b));
+                        asm volatile("" : "+v"(w[k][b]));  // or GCC loads it again at each use, to save registers
                     });
-                    hold<kSome>(found);
-                    unroll<kSome>([&](auto i) RESNET50_INLINE {
-                        constexpr auto at = Order::kOrder[kFirst + i];
-                        __m512i& sum = acc[at.pixel][at.block];
-                        if constexpr (first && at.tap == 0)
-                            sum = found[i];
-                        else
-                            sum = _mm512_add_epi8(sum, found[i]);
+                });
+                unroll<kColumns>([&](auto column) RESNET50_INLINE {
+                    uint32_t bits;
+                    std::memcpy(&bits, codes, sizeof bits);
+                    codes += in.step;
+                    const uint32_t offset = ((bits << shift_left) >> shift_right) & (kTables - 1) * 64;
+                    const __m512i t = _mm512_load_si512(table + offset);
+                    unroll<Taps>([&](auto k) RESNET50_INLINE {
+                        constexpr int p = column - k;
+                        if constexpr (p >= 0 && p < Pixels)
+                            unroll<Blocks>([&](auto b) RESNET50_INLINE {
+                                const __m512i found = _mm512_permutexvar_epi8(w[k][b], t);
+                                acc[p][b] = first && k == 0 ? found : _mm512_add_epi8(acc[p][b], found);
+                            });
                     });
                 });
                 weights += 64 * Taps * Blocks;

@@ -50,7 +50,8 @@ void add_run(const uint8_t* bits, const uint64_t* weights, int words, int32_t* s
 void sum_pixel(const ConvCall& call, int y, int x, int block, int32_t* sums) {
     const Conv& conv = *call.conv;
     const int words = conv.cin / kWordCodes, pad = conv.pad();
-    const int total = window_total(call, y, x);
+    int16_t total;
+    window_totals(call, y, x, 1, &total);
     std::memset(sums, 0, kBlock * sizeof *sums);
     for (int tap = 0; tap < conv.taps(); tap++) {
         const int in_y = y * conv.stride + tap / conv.ksize - pad, in_x = x * conv.stride + tap % conv.ksize - pad;

@@ -36,6 +36,7 @@ constexpr int kFeatures = 2048, kClasses = 1000;
 // Each returns null where the CPU (or this build) lacks the instructions.
 const Kernels* avx512_kernels();
 const Kernels* avx2_kernels();
+const Kernels* neon_kernels();
 const Kernels* generic_kernels();
 
 // The kernels that this CPU can run, fastest first.

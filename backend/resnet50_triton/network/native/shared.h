@@ -4,6 +4,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "layers.h"
 
 namespace resnet50 {
@@ -22,16 +26,43 @@ inline void max_bytes(uint8_t* into, const uint8_t* from, int count) {
     for (int i = 0; i < count; i++) into[i] = into[i] > from[i] ? into[i] : from[i];
 }
 
-// A of one output pixel: the sum of all activations in its window.
-inline int window_total(const ConvCall& call, int y, int x) {
-    const Conv& conv = *call.conv;
-    const int parts = call.in.blocks() * conv.ksize;  // the pixels of a window's row are side by side
-    int total = 0;
-    for (int ky = 0; ky < conv.ksize; ky++) {
-        const uint8_t* sums = call.in.sums_at(y * conv.stride + ky - conv.pad(), x * conv.stride - conv.pad());
-        for (int i = 0; i < parts; i++) total += sums[i];
+// The sum of n bytes of at most 192; up to 7 behind them may be read.
+inline int sum_bytes(const uint8_t* bytes, int n) {
+    uint64_t sum = 0;
+    for (; n > 0; n -= 8, bytes += 8) {
+        uint64_t word;
+        std::memcpy(&word, bytes, sizeof word);
+        if (n < 8) word &= (uint64_t(1) << 8 * n) - 1;
+#if defined(__SSE2__)
+        sum += uint64_t(_mm_cvtsi128_si64(_mm_sad_epu8(_mm_cvtsi64_si128(int64_t(word)), _mm_setzero_si128())));
+#else
+        constexpr uint64_t kBytes = 0x00ff00ff00ff00ff, kShorts = 0x0001000100010001;
+        sum += (((word & kBytes) + ((word >> 8) & kBytes)) * kShorts) >> 48;
+#endif
     }
-    return total;
+    return int(sum);
+}
+
+constexpr int kMaxTilePixels = 14;
+
+// A of a tile's pixels: the sum of all activations in each one's window. Windows of neighbours share columns.
+inline void window_totals(const ConvCall& call, int y, int x, int pixels, int16_t* totals) {
+    const int blocks = call.in.blocks(), stride = call.conv->stride;
+    if (call.conv->ksize == 1) {
+        const uint8_t* sums = call.in.sums_at(y * stride, x * stride);
+        for (int p = 0; p < pixels; p++, sums += stride * blocks) totals[p] = int16_t(sum_bytes(sums, blocks));
+        return;
+    }
+    const uint8_t* rows[3] = {call.in.sums_at(y - 1, x - 1), call.in.sums_at(y, x - 1), call.in.sums_at(y + 1, x - 1)};
+    int columns[kMaxTilePixels + 2];
+    for (int i = 0; i < pixels + 2; i++) {
+        columns[i] = 0;
+        for (const uint8_t*& row : rows) {
+            columns[i] += sum_bytes(row, blocks);
+            row += blocks;
+        }
+        if (i >= 2) totals[i - 2] = int16_t(columns[i - 2] + columns[i - 1] + columns[i]);
+    }
 }
 
 // The stem: rows of conv0, the max pool over them, and the input codes of the first block.
