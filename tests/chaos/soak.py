@@ -53,7 +53,7 @@ def main() -> int:
     options = parser.parse_args()
     pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
     with Kernel(options.sample / "card.xclbin", load_fc_weights(options.sample / "fcweights.csv")) as kernel:
-        expected = kernel.run(pixels).top5
+        expected = kernel.run(pixels).logits
     with tempfile.TemporaryDirectory(prefix="resnet50-soak-") as scratch:
         faults = Path(scratch) / "faults.json"
         os.environ[ENVIRONMENT] = str(faults)

@@ -70,9 +70,9 @@ def tensor() -> Any:
 
 
 def ask(server: Server, **options: Any) -> Any:
-    """TOP5 of a grey picture."""
+    """LOGITS of a grey picture."""
     with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
-        return client.infer("resnet50", [tensor()], client_timeout=30, **options).as_numpy("TOP5")
+        return client.infer("resnet50", [tensor()], client_timeout=30, **options).as_numpy("LOGITS")
 
 
 def post(server: Server, body: bytes, headers: dict[str, str] | None = None) -> int:

@@ -22,8 +22,8 @@ from PIL import Image
 from resnet50_triton.decode import DecodeOptions, decode_image
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.server.repository import drop_outputs
-from resnet50_triton.tensors import LOGITS, PROVENANCE
+from resnet50_triton.server.repository import set_outputs
+from resnet50_triton.tensors import TOP5
 from servers import running
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
@@ -73,7 +73,7 @@ def test_hostile_bytes_get_a_clear_answer(client: Any, server: Server, data: byt
         client.infer("classify", inputs([data]))
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
     assert server.is_ready()
-    assert client.infer("classify", inputs([FILES["jpeg 4:2:0"]])).as_numpy("TOP5").shape == (1, 5)
+    assert client.infer("classify", inputs([FILES["jpeg 4:2:0"]])).as_numpy("LOGITS").shape == (1, 1000)
 
 
 def wait_for(answers: Any, count: int) -> None:
@@ -313,4 +313,4 @@ def slow_card(repository: Path) -> None:
     config = repository / "resnet50" / "config.pbtxt"
     text = re.sub(r"^parameters(.|\n)*", "", config.read_text(), flags=re.MULTILINE)
     config.write_text(text + '\noutput { name: "TOP5" data_type: TYPE_INT32 dims: [ 5 ] }\n')
-    drop_outputs(repository / "classify" / "config.pbtxt", LOGITS.name, PROVENANCE.name)
+    set_outputs(repository / "classify" / "config.pbtxt", [TOP5])

@@ -62,3 +62,18 @@ def test_a_server_and_an_accuracy_run(run: Callable[..., str], place: Path) -> N
     summary = json.loads(output[output.index("\n{") :])
     assert summary["scored"] == summary["images"] > 90
     assert summary["top1"]["share"] > 0.9
+
+
+def test_the_original_package_is_not_replaced(run: Callable[..., str], place: Path) -> None:
+    """`resnet50-pynq` on the package index is Xilinx's: a stand-in of that name and ours live side by side."""
+    source = place / "original"
+    (source / "resnet50_pynq").mkdir(parents=True)
+    (source / "resnet50_pynq" / "__init__.py").write_text("WHOSE = 'the original'\n")
+    build = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    project = '[project]\nname = "resnet50-pynq"\nversion = "1.1"\n[tool.setuptools]\npackages = ["resnet50_pynq"]\n'
+    (source / "pyproject.toml").write_text(build + project)
+    run("python", "-m", "pip", "install", "-q", "--upgrade", str(source))
+    code = "import resnet50_pynq, resnet50_triton; print(resnet50_pynq.WHOSE, resnet50_triton.__version__)"
+    assert run("python", "-c", code).startswith("the original ")
+    installed = json.loads(run("python", "-m", "pip", "list", "--format", "json"))
+    assert {"resnet50-pynq", "resnet50-pynq-triton"} <= {package["name"] for package in installed}

@@ -15,7 +15,7 @@ SPECS = {spec.name: spec for spec in (tensors.IMAGE, tensors.PIXELS, tensors.LOG
 EXPECTED = {
     "preprocess": (["IMAGE"], ["PIXELS"]),
     "resnet50": (["PIXELS"], []),  # completed from the xclbin at load
-    "classify": (["IMAGE"], ["LOGITS", "TOP5", "PROVENANCE"]),
+    "classify": (["IMAGE"], ["LOGITS"]),
 }
 
 
@@ -41,4 +41,4 @@ def test_parameters_are_known(model: str, table: tuple[parameters.Parameter, ...
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("*/1/model.py")), ids=lambda path: path.parts[-3])
 def test_models_stay_glue(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 80
+    assert len(path.read_text().splitlines()) <= 30

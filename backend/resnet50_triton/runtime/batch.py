@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .job import Job
 from .kernel import BufferSet, Run
-
-CopyPixels = Callable[[NDArray[np.uint8], NDArray[np.uint8]], None]  # from the request's array to the buffer's
+from .pixels import CopyPixels
 
 
 class Provenance(NamedTuple):

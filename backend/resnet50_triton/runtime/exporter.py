@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from .metrics import Labels, Metrics
+from .metrics import FAMILIES, Labels, Metrics
 from .power import PowerMeter, open_meter
 from .queue import State
 from .scheduler import Scheduler
@@ -53,7 +53,8 @@ class MetricsExporter:
             self._collect()
             if self._sink is not None:
                 for name, labels, value in self._metrics.samples():
-                    self._sink.put(name, labels, value)
+                    if not self._ended.is_set() or FAMILIES[name].kind == "counter":  # no state of what is closed
+                        self._sink.put(name, labels, value)
         except Exception:
             _log.exception("metrics could not be exported")
 

@@ -1,6 +1,8 @@
-"""Copies pixels into a card's buffer, which holds B, G, R."""
+"""Copies pixels between the channel order of a model and that of the card, which is B, G, R."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -8,7 +10,8 @@ from numpy.typing import NDArray
 
 
 def _copy_bgr(pixels: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
-    np.copyto(target, pixels)
+    if pixels is not target:
+        np.copyto(target, pixels)
 
 
 def _copy_rgb(pixels: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
@@ -17,5 +20,7 @@ def _copy_rgb(pixels: NDArray[np.uint8], target: NDArray[np.uint8]) -> None:
     cv2.cvtColor(pixels.reshape(rows), cv2.COLOR_RGB2BGR, dst=target.reshape(rows))
 
 
-# By the model's parameter `channel_order`: from uint8 (N, 224, 224, 3) to the buffer's, of equal shape.
-COPIES = {"BGR": _copy_bgr, "RGB": _copy_rgb}
+CopyPixels = Callable[[NDArray[np.uint8], NDArray[np.uint8]], None]
+
+# By the parameter `channel_order` of a model: copies uint8 (N, 224, 224, 3) from or to B, G, R, onto itself too.
+COPIES: dict[str, CopyPixels] = {"BGR": _copy_bgr, "RGB": _copy_rgb}

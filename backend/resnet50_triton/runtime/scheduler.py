@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import CardError, Resnet50Error
-from .batch import Batch, BatchSlice, CopyPixels
+from .batch import Batch, BatchSlice
 from .clock import SYSTEM, Clock
 from .job import Job
 from .metrics import Metrics
+from .pixels import CopyPixels
 from .queue import CardQueue, State
 from .worker import CardWorker
 

@@ -15,7 +15,16 @@ from ..xclbin.kernel_info import KernelInfo, read_xclbin
 from .config import changed_config, read_config
 from .decode_workers import size_decoding
 from .presets import PRESETS
-from .repository import ENSEMBLE, KERNEL_MODEL, LABELS, copy_models, default_repository, models_of, set_outputs
+from .repository import (
+    ENSEMBLE,
+    KERNEL_MODEL,
+    LABELS,
+    PREPROCESS_MODEL,
+    copy_models,
+    default_repository,
+    models_of,
+    set_outputs,
+)
 
 _FILES = tuple(parameter.name for parameter in RESNET50 if parameter.is_file)
 _NAMES = {"xclbin": "card"}  # what their copies are called
@@ -66,7 +75,7 @@ class Deployment:
             BadParameter: a file is missing, or there is no such model.
         """
         xclbin = read_xclbin(self.xclbin)
-        copy_models(self.models or default_repository(), directory)
+        copy_models(self._source, directory)
         for model, values in self._parameters(xclbin).items():
             path = directory / model / "config.pbtxt"
             if not path.is_file():
@@ -86,6 +95,10 @@ class Deployment:
             size_decoding(directory, self.card)
         return directory
 
+    @property
+    def _source(self) -> Path:
+        return self.models or default_repository()
+
     def _parameters(self, xclbin: KernelInfo) -> dict[str, dict[str, str]]:
         """What is set, by model."""
         files = {"xclbin": str(self.xclbin), "fcweights": str(self.fcweights), "xclbin_uuid": xclbin.uuid}
@@ -93,6 +106,9 @@ class Deployment:
         for layer in (PRESETS[self.preset] if self.preset else {}, self.parameters):
             for model, more in layer.items():
                 values.setdefault(model, {}).update(more)
+        order = values[KERNEL_MODEL].get("channel_order")
+        if order and (self._source / PREPROCESS_MODEL / "config.pbtxt").is_file():  # what one puts out, the other takes
+            values.setdefault(PREPROCESS_MODEL, {}).setdefault("channel_order", order)
         return values
 
 

@@ -13,7 +13,7 @@ from ..tensors import TensorSpec
 from .config import changed_config, read_config
 
 LABELS = "labels.txt"
-KERNEL_MODEL, ENSEMBLE = "resnet50", "classify"
+KERNEL_MODEL, PREPROCESS_MODEL, ENSEMBLE = "resnet50", "preprocess", "classify"
 
 
 def default_repository() -> Path:

@@ -125,7 +125,11 @@ def _output(result: JobResult) -> Any:
 
 
 class TritonMetrics:
-    """Triton's own metrics as the sink of ours. The families are kept: Triton drops their metrics with them."""
+    """Triton's own metrics as the sink of ours. The families are kept: Triton drops their metrics with them.
+
+    While a model is reloaded, its old and its new version share the server's metrics. A gauge is therefore set again
+    and again: what the old version has left there last does not stay.
+    """
 
     def __init__(self, model: str, version: str) -> None:
         self._common = {"model": model, "version": version}
@@ -133,16 +137,14 @@ class TritonMetrics:
         self._metrics: dict[tuple[str, Labels], tuple[Any, float]] = {}
 
     def put(self, name: str, labels: Labels, value: float) -> None:
-        """Bring one metric up to date; what has not changed costs nothing."""
+        """Bring one metric up to date."""
         metric, last = self._metrics.get((name, labels), (None, 0.0))
         if metric is None:
             metric = self._family(name).Metric(labels={**self._common, **dict(labels)})
-        elif value == last:
-            return
-        if FAMILIES[name].kind == "counter":
-            metric.increment(value - last)
-        else:
+        if FAMILIES[name].kind == "gauge":
             metric.set(value)
+        elif value != last:  # what has not changed costs nothing
+            metric.increment(value - last)
         self._metrics[name, labels] = metric, value
 
     def _family(self, name: str) -> Any:

@@ -120,6 +120,7 @@ RESNET50 = (
 
 PREPROCESS = (
     Parameter("decode_workers", "decoding threads, 0: one per CPU", whole_number(0, 1024), "0"),
+    Parameter("channel_order", "of PIXELS, as resnet50 takes them", one_of("BGR", "RGB"), "BGR"),
     Parameter("mode", "how images become 224x224", one_of("stretch", "center_crop"), "stretch"),
     Parameter("truncated", "images whose data end early or are corrupt", one_of("refuse", "accept"), "refuse"),
     Parameter("scaled_decode", "decode large JPEGs at a fraction: faster, not exact", one_of("off", "on"), "off"),

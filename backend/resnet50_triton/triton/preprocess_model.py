@@ -16,6 +16,7 @@ import triton_python_backend_utils as pb_utils
 
 from ..decode import DecodeOptions, DecodePool
 from ..errors import Cancelled, Expired, Overloaded, Resnet50Error
+from ..runtime.pixels import COPIES, CopyPixels
 from ..tensors import IMAGE, PIXELS
 from .config import failure, parameters
 from .inflight import CardQueue
@@ -38,6 +39,7 @@ class PreprocessModel:
 
     def __init__(self, args: dict[str, str], model_file: str) -> None:
         p = parameters(PREPROCESS, args, model_file)
+        self._copy = COPIES[p["channel_order"]]
         self._max_requests, self._max_bytes = p["max_waiting_requests"], p["max_waiting_bytes"]
         self._card_queue = CardQueue(p["max_inflight_requests"], pb_utils.Logger.log_warn)
         self._pool = DecodePool(
@@ -53,7 +55,7 @@ class PreprocessModel:
     def execute(self, requests: list[Any]) -> list[None]:
         """Take requests. None tells Triton that the answers come later."""
         for request in requests:
-            taken = _Request(request)
+            taken = _Request(request, self._copy)
             try:
                 self._take(taken, list(pb_utils.get_input_tensor_by_name(request, IMAGE.name).as_numpy().ravel()))
             except Exception as error:  # whatever it is: Triton would wait for this answer for ever
@@ -111,8 +113,9 @@ class PreprocessModel:
 class _Request:
     """One of Triton's requests, answered once."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, copy: CopyPixels) -> None:
         self.size_bytes = 0
+        self._copy = copy
         self._received_s = time.monotonic()
         self._timeout_s = 1e-6 * request.timeout()  # 0: none
         self._sender = request.get_response_sender()
@@ -137,7 +140,9 @@ class _Request:
     def answer(self, decoded: Future[Any]) -> None:
         """Send the pixels, or why there are none."""
         try:
-            self._send(pb_utils.InferenceResponse([pb_utils.Tensor(PIXELS.name, decoded.result())]))
+            pixels = decoded.result()
+            self._copy(pixels, pixels)
+            self._send(pb_utils.InferenceResponse([pb_utils.Tensor(PIXELS.name, pixels)]))
         except Exception as error:  # a bad image; or no shared memory for the pixels, say
             self.refuse(error)
 
