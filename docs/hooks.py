@@ -30,8 +30,9 @@ PAGES = {
     "deploy/docker/README.md": "images.md",
 }
 MODULES = [
-    "kernel", "cards", "card_image", "weights", "decode", "network.params", "network.engine", "app.infer", "app.bench",
-    "server.deploy", "server.process", "parameters", "tensors", "ranking", "errors",
+    "runtime.instance", "runtime.kernel", "cards", "xclbin.container", "xclbin.kernel_info", "weights", "decode",
+    "network.parameters", "network.engine", "standalone.infer", "standalone.bench", "server.deploy", "server.process",
+    "triton.parameters", "tensors", "ranking", "errors",
 ]  # fmt: skip
 
 _log = logging.getLogger("mkdocs.hooks")  # whose warnings fail a strict build

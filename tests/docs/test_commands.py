@@ -31,7 +31,7 @@ PARSERS = {"resnet50-pynq": backend_parser(), "resnet50-client": client_parser()
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.M))
 COMMANDS = {"console", "bash", "sh", "shell"}
-SCRIPTS = {"README.md", "client.md"}  # their "bash" fences are programs, which other tests run
+SCRIPTS = {"client.md"}  # its "bash" fences are programs, which other tests run
 FOLDERS = ("deploy/", "docs/", "model_repository/", "notebooks/", "tests/")
 MARK = re.compile(r"^\s*\*Not run by a test: [^*]+\*$")
 # Programs of the machine, whose options are not ours to check: harmless, and the same everywhere.
@@ -152,19 +152,17 @@ def test_what_the_prose_names_exists(document: Path) -> None:
                 assert option in known[words[1]]._option_string_actions, code
 
 
-RECIPES = re.search(r"^## A recipe for each job\n(.*?)^## ", (ROOT / "README.md").read_text(), re.M | re.S)
+RECIPES = (ROOT / "docs" / "recipes.md").read_text()
 
 
-def test_the_readme_has_a_recipe_for_each_subcommand() -> None:
-    assert RECIPES
+def test_there_is_a_recipe_for_each_subcommand() -> None:
     for name, parser in PARSERS.items():
         for subcommand in subcommands(parser):
-            assert f"`{name} {subcommand}" in RECIPES[1], f"{name} {subcommand}"
+            assert f"`{name} {subcommand}" in RECIPES, f"{name} {subcommand}"
 
 
-def test_the_readmes_recipes_are_whole() -> None:
-    assert RECIPES
-    rows = re.findall(r"^\|([^|]*)\| `([^`]+)`", RECIPES[1], re.M)
+def test_the_recipes_are_whole() -> None:
+    rows = re.findall(r"^\|([^|]*)\| `([^`]+)`", RECIPES, re.M)
     assert len(rows) > 25
     for job, command in rows:
         check(words_of(command), marked="needs a" in job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -35,16 +34,6 @@ def test_python_examples(server: Server, folder: Path) -> None:
         result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         assert result.stdout
-
-
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-def test_curl(server: Server, folder: Path) -> None:
-    (script,) = re.findall(r"```bash\n(.*?)```", README, re.S)
-    script = script.replace("http://localhost:8000", f"http://{server.http_url}")
-    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, check=True)
-    (output,) = json.loads(done.stdout)["outputs"]
-    assert output["name"] == "TOP5"
-    assert output["data"][0] == 0  # the first picture's class
 
 
 def test_client_commands(server: Server, folder: Path) -> None:
