@@ -49,14 +49,14 @@ def analyze(
     data: Path | None = None,
     seconds: float = 3.0,
 ) -> Point:
-    """Keep so many requests under way for so long, or let them come at a rate.
+    """Keep so many requests in flight for so long, or let them come at a rate.
 
     Args:
         url: of the server, for the protocol.
         model: its name.
         protocol: "grpc" or "http".
         batch: images a request.
-        concurrency: requests under way, where no rate is given.
+        concurrency: requests in flight, where no rate is given.
         rate: requests a second, as a Poisson process.
         shared: inputs and outputs in system shared memory.
         data: input data in perf_analyzer's JSON; random numbers where not given.

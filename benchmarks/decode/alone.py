@@ -13,8 +13,6 @@ import psutil
 from resnet50_triton.decode import DecodePool
 from resnet50_triton.runtime.kernel import Kernel
 from resnet50_triton.server.deploy import Deployment
-from resnet50_triton.server.repository import drop_outputs
-from resnet50_triton.tensors import LOGITS, PROVENANCE
 
 HERE = Path(__file__).resolve().parent
 
@@ -25,7 +23,6 @@ def instant_repository(deployment: Deployment, directory: Path) -> Path:
     repository = dataclasses.replace(deployment, card="xrt:0").make_repository(directory)
     shutil.rmtree(repository / "resnet50")
     shutil.copytree(HERE / "instant_card", repository / "resnet50", ignore=shutil.ignore_patterns("__pycache__"))
-    drop_outputs(repository / "classify" / "config.pbtxt", LOGITS.name, PROVENANCE.name)
     return repository
 
 

@@ -32,7 +32,7 @@ class Load:
         self.regions = []
         chosen = np.random.default_rng(0).integers(len(files), size=(REQUESTS, batch))
         self.requests = [self.request([files[i] for i in row], shared) for row in chosen]
-        self.outputs = [triton.InferRequestedOutput("TOP5")]
+        self.outputs = [triton.InferRequestedOutput("LOGITS")]
 
     def request(self, data: list[bytes], shared: bool) -> list:
         tensor = triton.InferInput("IMAGE", [len(data), 1], "BYTES")

@@ -16,7 +16,7 @@ from resnet50_client.pixels import decode_pixels
 # Called with the queries' ids and the class of each, or with the error that all had. On any thread.
 Done = Callable[[Sequence[int], Sequence[int], "str | None"], None]
 BATCH = 32  # images a request, where LoadGen hands over many at once
-UNDER_WAY = 8  # such requests
+IN_FLIGHT = 8  # such requests
 
 
 class Sender(Protocol):
@@ -26,7 +26,7 @@ class Sender(Protocol):
         """Begin to classify pictures, named by their place in the folder; each id is answered by `done` once."""
 
     def close(self) -> None:
-        """End; nothing is under way any more."""
+        """End; nothing is in flight any more."""
 
 
 class PixelSender:
@@ -35,8 +35,8 @@ class PixelSender:
     def __init__(self, url: str, folder: Path) -> None:
         self._pixels = np.stack([decode_pixels(item.read()) for item in find_images([folder]).items])
         self._client = grpc.InferenceServerClient(url)
-        self._outputs = [grpc.InferRequestedOutput("TOP5")]
-        self._room = threading.Semaphore(UNDER_WAY)
+        self._outputs = [grpc.InferRequestedOutput("LOGITS")]
+        self._room = threading.Semaphore(IN_FLIGHT)
 
     def send(self, ids: Sequence[int], pictures: Sequence[int], done: Done) -> None:
         if len(ids) == 1:  # when to send it is LoadGen's business
@@ -60,7 +60,7 @@ class PixelSender:
             if error:
                 done(ids, [-1] * len(ids), str(error))
             else:
-                done(ids, result.as_numpy("TOP5")[:, 0].tolist(), None)
+                done(ids, np.argmax(result.as_numpy("LOGITS"), axis=1).tolist(), None)
 
         self._client.async_infer("resnet50", [tensor], answered, outputs=self._outputs)
 

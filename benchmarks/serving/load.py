@@ -21,16 +21,16 @@ class Load:
     Args:
         url: of the server, gRPC.
         pixels: uint8 (N, 224, 224, 3): one request.
-        expected: uint32 (N, 5).
+        expected: float32 (N, 1000), their logits.
         shared: pixels through system shared memory.
     """
 
-    def __init__(self, url: str, pixels: NDArray[np.uint8], expected: NDArray[np.uint32], shared: bool) -> None:
+    def __init__(self, url: str, pixels: NDArray[np.uint8], expected: NDArray[np.float32], shared: bool) -> None:
         self.images = len(pixels)
         self._expected = expected
         self._client = grpc.InferenceServerClient(url)
         self._input = grpc.InferInput("PIXELS", list(pixels.shape), "UINT8")
-        self._output = [grpc.InferRequestedOutput("TOP5")]
+        self._output = [grpc.InferRequestedOutput("LOGITS")]
         self._region: tuple[str, Any] | None = None
         if shared:
             name = f"resnet50_bench_{uuid4().hex[:8]}"
@@ -79,7 +79,7 @@ class Load:
         self._check(result)
 
     def _check(self, result: Any) -> None:
-        if not np.array_equal(result.as_numpy("TOP5"), self._expected):
+        if not np.array_equal(result.as_numpy("LOGITS"), self._expected):
             raise ValueError("the server answered something else than the kernel")
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class Load:
 
 
 @contextmanager
-def load(url: str, pixels: NDArray[np.uint8], expected: NDArray[np.uint32], shared: bool) -> Iterator[Load]:
+def load(url: str, pixels: NDArray[np.uint8], expected: NDArray[np.float32], shared: bool) -> Iterator[Load]:
     """A Load that is closed."""
     made = Load(url, pixels, expected, shared)
     try:

@@ -3,7 +3,7 @@
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from resnet50_triton.runtime.kernel import Kernel
-from resnet50_triton.tensors import LOGITS, PIXELS, TOP5
+from resnet50_triton.tensors import LOGITS, PIXELS
 from resnet50_triton.triton import config as triton
 from resnet50_triton.triton.parameters import RESNET50
 from resnet50_triton.weights import load_fc_weights
@@ -23,14 +23,9 @@ class TritonPythonModel:
         result = self.kernel.run(np.concatenate(batches))
         ends = np.cumsum([len(batch) for batch in batches])
         answers = []
-        for request, batch, end in zip(requests, batches, ends, strict=True):
-            wanted, images = request.requested_output_names(), slice(end - len(batch), end)
-            tensors = []
-            if LOGITS.name in wanted:
-                tensors.append(pb_utils.Tensor(LOGITS.name, result.logits[images].astype(np.float32)))
-            if TOP5.name in wanted:
-                tensors.append(pb_utils.Tensor(TOP5.name, result.top5[images].astype(np.int32)))
-            answers.append(pb_utils.InferenceResponse(tensors))
+        for batch, end in zip(batches, ends, strict=True):
+            logits = result.logits[end - len(batch) : end].astype(np.float32)
+            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor(LOGITS.name, logits)]))
         return answers
 
     def finalize(self):
