@@ -78,9 +78,9 @@ def test_use_before_programming(gate: GateCard, software_cases: dict[str, Case])
 
 
 def test_overlay_of_another_image_than_the_cards(bench: Bench, software_cases: dict[str, Case]) -> None:
-    overlay = load_overlay(read_xclbin(software_cases["logits"].xclbin), bench.card, download=False)
+    other = Overlay(str(software_cases["logits"].xclbin), download=False, device=bench.card)
     with pytest.raises(CardRule, match=r"the overlay is of xclbin .* the card holds"):
-        _ = overlay.resnet50_1
+        bench.card.open_context(other.ip_dict["resnet50_1"])
 
 
 def test_programming_over_allocated_buffers(bench: Bench, software_cases: dict[str, Case]) -> None:

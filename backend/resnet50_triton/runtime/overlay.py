@@ -13,7 +13,7 @@ from ..errors import BadXclbin
 from ..xclbin.kernel_info import KernelInfo
 
 
-def load_overlay(xclbin: KernelInfo, device: Any, download: bool = True) -> Any:
+def load_overlay(xclbin: KernelInfo, device: Any) -> Any:
     """Load an xclbin on a card, as an Overlay whose kernel can be called.
 
     The kernel's first argument is named `in`, a Python keyword, which Python 3.11 refuses as a parameter's name when
@@ -22,7 +22,6 @@ def load_overlay(xclbin: KernelInfo, device: Any, download: bool = True) -> Any:
     Args:
         xclbin: as it was read; PYNQ opens its file once more.
         device: the card, as `cards.open_card` gives it.
-        download: False attaches to a card that holds this xclbin already.
 
     Returns:
         The `pynq.Overlay`.
@@ -35,7 +34,7 @@ def load_overlay(xclbin: KernelInfo, device: Any, download: bool = True) -> Any:
     else:
         device.expect(xclbin)
     _check_readable(xclbin)
-    overlay = Overlay(str(xclbin.path), download=download, device=device)
+    overlay = Overlay(str(xclbin.path), device=device)
     for kernel in overlay._ip_map._description["ip"].values():
         if "in" in kernel["registers"]:
             kernel["registers"]["in_r"] = kernel["registers"].pop("in")
