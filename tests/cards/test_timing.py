@@ -74,7 +74,7 @@ def test_a_curve_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.batch_size))
 def test_power_is_the_published_one_from_the_first_batch(software_cases: dict[str, Case], row: PublishedRow) -> None:
     case = software_cases["logits"]
-    with Kernel(case.xclbin, case.weights, "timing:9", max_batch=row.batch_size) as kernel:
+    with Kernel(case.xclbin, case.weights, "timing:9", batch_size=row.batch_size) as kernel:
         kernel.wait(kernel.start(kernel.buffers[0], row.batch_size), 10)
         meter = open_meter(kernel.device)
         assert meter.read_w() == pytest.approx({"fpga": row.fpga_w, "board": row.board_w})
