@@ -135,7 +135,7 @@ def _look(server: Server) -> dict[str, float]:
     parent = psutil.Process(server.process.pid)
     stubs = [child for child in parent.children() if _is_stub(child)]
     stub = stubs[-1]  # after a reload, the new one
-    region = Path("/dev/shm").glob(f"{server._shm_prefix}*")
+    region = Path("/dev/shm").glob(f"{server.scratch.shm_prefix}*")
     return {
         "stubs": len(stubs),
         "stub_pid": stub.pid,

@@ -183,7 +183,7 @@ def test_weakness_compressed_requests_are_unpacked_whatever_their_size(server: S
 
 def test_weakness_the_models_own_memory_can_be_registered(server: Server) -> None:
     """Whoever may register regions and learns the name of a model's own can write into it: hence the key."""
-    own = next(path.name for path in Path("/dev/shm").glob(f"{server._shm_prefix}*"))
+    own = next(path.name for path in Path("/dev/shm").glob(f"{server.scratch.shm_prefix}*"))
     with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
         client.register_system_shared_memory("own", f"/{own}", 64)
         client.unregister_system_shared_memory("own")

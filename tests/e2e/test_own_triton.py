@@ -47,7 +47,7 @@ def own(tmp_path: Path) -> tuple[Path, Ports]:
     backends = found.make_backend_directory(tmp_path / "backends")
     options = [f"--backend-directory={backends}"] if backends else []
     options += [f"--{name}-port={getattr(ports, name)}" for name in ("http", "grpc", "metrics")]
-    libraries = found.environment().get("LD_LIBRARY_PATH", "")
+    libraries = found.environment(backends).get("LD_LIBRARY_PATH", "")
     program = tmp_path / "own" / "tritonserver"
     program.parent.mkdir()
     program.write_text(
@@ -134,3 +134,18 @@ def test_the_projects_own_server_loads_it_too(place: Path, sample: Path) -> None
     done = subprocess.run(serve, cwd=place, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (sample / "labels.txt").read_text().splitlines()[0] in done.stdout
+
+
+def test_provenance_where_it_is_asked_for(place: Path, sample: Path) -> None:
+    """`serve --provenance`: one more output of the ensemble, as of the kernel model."""
+    code = (
+        "import sys, tritonclient.http as t\n"
+        "for model in ('classify', 'resnet50'):\n"
+        "    found = t.InferenceServerClient(sys.argv[1]).get_model_metadata(model)['outputs']\n"
+        "    print(*(output['name'] for output in found))"
+    )
+    program = str(Path(sys.executable).parent / "resnet50-pynq")
+    argv = [program, "serve", f"--sample={sample}", "--card=timing:0", "--provenance", "--free-ports", "--"]
+    argv += [sys.executable, "-c", code, "{http}"]
+    done = subprocess.run(argv, cwd=place, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.splitlines()[-2:] == ["LOGITS PROVENANCE"] * 2

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.server, pytest.mark.long]
 
 def _look(server: Server) -> dict[str, float]:
     process = psutil.Process(server.process.pid)
-    regions = list(Path("/dev/shm").glob(f"{server._shm_prefix}*"))
+    regions = list(Path("/dev/shm").glob(f"{server.scratch.shm_prefix}*"))
     memory = process.memory_info()
     return {
         "files": process.num_fds(),
@@ -32,7 +32,7 @@ def _look(server: Server) -> dict[str, float]:
         "server_mb": (memory.rss - memory.shared) / 1e6,
         "regions": len(regions),
         "shm_mb": sum(region.stat().st_blocks * 512 for region in regions) / 1e6,
-        "lock_files": sum(path.is_file() for path in (server._scratch / "cards").rglob("*")),
+        "lock_files": sum(path.is_file() for path in (server.scratch.folder / "server" / "cards").rglob("*")),
         "stubs": sum("stub" in child.name() for child in process.children()),
     }
 

@@ -224,7 +224,7 @@ def test_a_repository_is_checked_with_its_files(sample: Path, tmp_path: Path) ->
     assert code == 1
     told = " ".join(finding.found for finding in findings["models"])
     assert "is not that of" in told
-    assert "classify promises LOGITS" in told
+    assert "classify has the outputs LOGITS, resnet50 with" in told
     assert all("make-repository" in str(finding.fix) for finding in findings["models"])
 
     (models / "resnet50" / "fcweights.csv").unlink()

@@ -36,6 +36,11 @@ def add_deployment(parser: ArgumentParser) -> None:
         help="a parameter of a model, such as resnet50.threads=4; may be repeated",
     )
     files.add_argument(
+        "--provenance",
+        action="store_true",
+        help="one more output, PROVENANCE: which card computed an image, and when (resnet50.provenance=on)",
+    )
+    files.add_argument(
         "--models", type=Path, metavar="DIRECTORY", help="edited models (default: this project's model_repository/)"
     )
 
@@ -44,7 +49,7 @@ def deployment_of(args: Namespace) -> Deployment | None:
     """What the arguments deploy; None where they name nothing to deploy. Raises WrongUsage where they name it twice."""
     from ..server.deploy import Deployment
 
-    parameters: dict[str, dict[str, str]] = {}
+    parameters: dict[str, dict[str, str]] = {"resnet50": {"provenance": "on"}} if args.provenance else {}
     for model, name, value in args.set:
         parameters.setdefault(model, {})[name] = value
     files = (args.xclbin, args.fcweights, args.labels)
@@ -61,7 +66,7 @@ def deployment_of(args: Namespace) -> Deployment | None:
 
 def is_deployment_named(args: Namespace) -> bool:
     """Whether any of the arguments above but the card was given."""
-    names = ("xclbin", "fcweights", "labels", "sample", "preset", "set", "models")
+    names = ("xclbin", "fcweights", "labels", "sample", "preset", "set", "provenance", "models")
     return any(getattr(args, name) for name in names)
 
 

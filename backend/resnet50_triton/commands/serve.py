@@ -59,7 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the server until Ctrl-C, or for as long as the given program runs."""
     from ..server.access import Access, read_admin_key
-    from ..server.process import Ports
+    from ..server.addresses import Ports
     from ..server.supervise import serve_until_done
 
     ports = Ports(args.host, args.http_port, args.grpc_port, args.metrics_port)
@@ -68,7 +68,7 @@ def run(args: Namespace) -> int:
     admin_key = read_admin_key(args.admin_key_file) if args.admin_key_file else None
     access = Access(args.tls_cert, args.tls_key, args.tls_client_ca, admin_key)
     http_host = args.http_host or ("127.0.0.1" if access.tls_cert else args.host)  # Triton cannot encrypt it
-    ports = replace(ports, http_host=http_host)
+    ports = replace(ports, http_host=http_host).resolved()
     if args.model_repository and is_deployment_named(args):
         raise WrongUsage("--model-repository has its files and parameters: give no others and no preset")
     models = args.model_repository or deployment_of(args)
@@ -76,5 +76,5 @@ def run(args: Namespace) -> int:
         raise WrongUsage(
             "give --sample DIRECTORY, or both --xclbin and --fcweights, or --model-repository DIRECTORY|URL"
         )
-    options = [*access.options((args.host, http_host), args.option), *args.option]
+    options = [*access.options((ports.host, ports.http_host or ports.host), args.option), *args.option]
     return serve_until_done(models, ports, args.log, args.run, options)

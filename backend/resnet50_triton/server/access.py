@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BadParameter
+from .addresses import is_loopback
 
 # Loading models is running code; registering shared memory is reading and writing that of the server's other processes;
 # trace and log settings name files. An ordinary client needs none of these.
 ADMIN_CALLS = ("model-repository", "shared-memory", "trace", "logging")
 ADMIN_HEADER = "triton-grpc-protocol-admin-key"  # gRPC's prefix is Triton's; over HTTP we take the same name
-LOOPBACK = ("localhost", "127.", "::1")
 _GRPC_PREFIX = "triton-grpc-protocol-"
 _SHORTEST_KEY = 16
 
@@ -69,7 +69,7 @@ class Access:
         if any("-restricted-" in option and any(call in option for call in ADMIN_CALLS) for option in given):
             return options
         key = self.admin_key
-        if key is None and not all(host.startswith(LOOPBACK) for host in hosts):
+        if key is None and not all(is_loopback(host) for host in hosts):
             key = secrets.token_urlsafe(32)  # that nobody knows
         if key:
             calls = ",".join(ADMIN_CALLS)

@@ -25,6 +25,7 @@ from .repository import (
     models_of,
     set_outputs,
 )
+from .scratch import SAFE
 
 _FILES = tuple(parameter.name for parameter in RESNET50 if parameter.is_file)
 _NAMES = {"xclbin": "card"}  # what their copies are called
@@ -144,12 +145,26 @@ def _with_files(values: Mapping[str, str], model: Path, is_for_here: bool) -> di
         if is_for_here or path.is_relative_to(model):
             if not path.is_file():
                 raise BadParameter(f"{path} is not a file")
-            made[name] = value if MODEL_DIRECTORY in value else str(path.resolve())
+            if MODEL_DIRECTORY not in value:
+                made[name] = _for_triton(path.resolve(), model / _name(name, path))
         else:
-            copy = model / (_NAMES.get(name, name) + path.suffix)
+            copy = model / _name(name, path)
             _copy(path, copy)
             made[name] = f"{MODEL_DIRECTORY}/{copy.name}"
     return made
+
+
+def _name(parameter: str, path: Path) -> str:
+    """What a file is called in the model's folder."""
+    return _NAMES.get(parameter, parameter) + path.suffix
+
+
+def _for_triton(path: Path, link: Path) -> str:
+    """A parameter's value for a file: its path, or a link to it where the models' Python, all ASCII, cannot name it."""
+    if SAFE.fullmatch(str(path)):
+        return str(path)
+    link.symlink_to(path)
+    return f"{MODEL_DIRECTORY}/{link.name}"
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -4,51 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import ServerNotFound
+from ..errors import BadParameter, ServerNotFound
 from ..runtime.directory import SERVER_ENVIRONMENT as RUNTIME
 from ..triton.inflight import ENVIRONMENT as METRICS
-from .installation import find_server
+from .addresses import Ports, is_listening
+from .installation import Installation, find_server
+from .limits import check_limits
+from .options import check_options
+from .scratch import Scratch, cannot_write, safe_path
+
+__all__ = ["SHOWN", "Ports", "Server"]
 
 STOP_TIMEOUT_S = 30.0
 SHOWN = Path("-")  # as a log: the server writes to our own output
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+SHARED_MEMORY = "--allow-client-shm"  # from 26.04 on it is off where not asked for
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # a proxy has nothing to do with loopback
 _LOAD_FAILURE = re.compile(r"failed to load '.*?: (?:Internal: )?(.*?)(?:\\n\\nAt:|\"$)", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where the server listens, all on one address but for HTTP where it has one of its own."""
-
-    host: str
-    http: int
-    grpc: int
-    metrics: int
-    http_host: str | None = None
-
-    @classmethod
-    def free(cls, host: str = "127.0.0.1") -> Ports:
-        """Three ports that nothing uses at this moment."""
-        with contextlib.ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
-            for s in sockets:
-                s.bind((host, 0))
-            http, grpc, metrics = (s.getsockname()[1] for s in sockets)
-        return cls(host, http, grpc, metrics)
 
 
 class Server:
@@ -59,9 +44,12 @@ class Server:
         ports: where to listen.
         log: where the server's output goes; `SHOWN` is our own output, None a temporary file.
         options: more options of tritonserver.
+        scratch: where it keeps its files; its own, removed at its end, where None.
 
     Raises:
-        ServerNotFound: there is no server, or it ended before it was ready; the message carries the end of its log.
+        ServerNotFound: there is no server that this Python's models can run in, or it cannot be started.
+        BadParameter: ports that are in use, or options that this class does not work with.
+        SetupError: a limit of this machine does not allow it.
     """
 
     def __init__(
@@ -70,71 +58,94 @@ class Server:
         ports: Ports | None = None,
         log: Path | None = None,
         options: Sequence[str] = (),
+        scratch: Scratch | None = None,
     ) -> None:
-        self.ports = ports or Ports.free()
-        self._scratch = Path(tempfile.mkdtemp(prefix="resnet50-server-"))
-        self.log = log or self._scratch / "tritonserver.log"
+        self.ports = (ports or Ports.free()).resolved()
+        check_options(options)
+        check_limits()
+        self.ports.check_free()
+        self._ends_on_error = "--exit-on-error=false" not in options
         self._dead: set[int] = set()  # processes of models that were dead at the last look
         self._was_ready = False
-        self._ends_on_error = "--exit-on-error=false" not in options
-        # Ours alone, so that what a killed server leaves in /dev/shm can be told from its neighbours' and removed.
-        self._shm_prefix = f"resnet50_{os.getpid()}_{self.ports.grpc}_"
+        installation = find_server()
+        with contextlib.ExitStack() as stack:
+            self.scratch = scratch or stack.enter_context(Scratch())
+            self._folder = self.scratch.folder / "server"
+            self.log = log or self._folder / "tritonserver.log"
+            self.process = self._start(installation, repository, options)
+            self._stack = stack.pop_all()
+
+    def _start(
+        self, installation: Installation, repository: Path | str, options: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
+        path = repository
+        if "://" not in str(repository):
+            if not Path(repository).is_dir():
+                raise BadParameter(f"the model repository {repository} is not a folder; 'make-repository' writes one")
+            path = safe_path(Path(repository).absolute(), self.scratch)
+        command = [
+            str(installation.binary),
+            f"--model-repository={path}",
+            *self.ports.options(),
+            f"--backend-config=python,shm-region-prefix-name={self.scratch.shm_prefix}",
+        ]
         try:
-            installation = find_server()
-            command = [str(installation.binary), *self._options(repository)]
-            backends = installation.make_backend_directory(self._scratch / "backends")
+            temporary = self._folder / "tmp"  # what is left there goes with the rest
+            temporary.mkdir(parents=True)
+            backends = installation.make_backend_directory(self._folder / "backends")
             if backends:
                 command.append(f"--backend-directory={backends}")
+            if self.ports.are_loopback and installation.knows(SHARED_MEMORY):
+                command.append(f"{SHARED_MEMORY}=true")
             with contextlib.nullcontext() if self.log == SHOWN else self.log.open("wb") as output:
-                self.process = subprocess.Popen(
+                return subprocess.Popen(
                     [*command, *options],
                     env={
                         **installation.environment(backends),
                         METRICS: self.metrics_url,
-                        RUNTIME: str(self._scratch / "cards"),
+                        RUNTIME: str(self._folder / "cards"),
+                        "TMPDIR": str(temporary),
                     },
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
+                    pass_fds=self.scratch.locks,
                     # Ctrl-C reaches us alone, and we end the server; if we are killed, the kernel ends it.
                     start_new_session=True,
                     preexec_fn=_end_with_parent,
                 )
-        except BaseException:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            raise
-
-    def _options(self, repository: Path | str) -> list[str]:
-        p = self.ports
-        return [
-            f"--model-repository={repository}",
-            f"--http-address={p.http_host or p.host}",
-            f"--http-port={p.http}",
-            f"--grpc-address={p.host}",
-            f"--grpc-port={p.grpc}",
-            f"--metrics-address={p.host}",
-            f"--metrics-port={p.metrics}",
-            f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
-        ]
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise cannot_write(self.scratch.folder, error) from error
+            what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            raise ServerNotFound(f"tritonserver cannot be started: {what}") from error
 
     @property
     def http_url(self) -> str:
-        return f"{self.ports.http_host or self.ports.host}:{self.ports.http}"
+        return self.ports.http_url
 
     @property
     def grpc_url(self) -> str:
-        return f"{self.ports.host}:{self.ports.grpc}"
+        return self.ports.grpc_url
 
     @property
     def metrics_url(self) -> str:
-        return f"{self.ports.host}:{self.ports.metrics}"
+        return self.ports.metrics_url
 
     def is_ready(self) -> bool:
-        """Whether the server says that all its models are ready."""
+        """Whether this server says that all its models are ready. Raises ServerNotFound where it may not say."""
+        if not self._was_ready and not is_listening(self.process.pid, self.ports.http):
+            return False  # whoever answers there is another
         try:
-            with urllib.request.urlopen(f"http://{self.http_url}/v2/health/ready", timeout=2) as answer:
+            with _open(f"http://{self.http_url}/v2/health/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+        except urllib.error.HTTPError as error:
+            if error.code in (401, 403):
+                raise ServerNotFound(
+                    f"tritonserver does not tell whether it is ready (HTTP {error.code}); leave its health open"
+                ) from error
+            return False
+        except OSError:
             return False
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
@@ -197,9 +208,9 @@ class Server:
         # A server that was killed leaves the models' processes alive: they are of its process group.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        for region in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
-            region.unlink(missing_ok=True)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self.scratch.remove_regions()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._stack.close()
         return self.process.returncode
 
     def __enter__(self) -> Server:

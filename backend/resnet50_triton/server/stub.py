@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from ..errors import ServerNotFound
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-_STUB = "triton_python_backend_stub"
+STUB = "triton_python_backend_stub"
 
 
 def make_python_backend(bundle: Path, libpython: Path, directory: Path) -> Path:
@@ -31,9 +32,9 @@ def make_python_backend(bundle: Path, libpython: Path, directory: Path) -> Path:
         ServerNotFound: the bundle has no stub for this Python; the message names those that it has.
     """
     stubs = bundle / "python_backend_stubs"
-    stub = stubs / PYTHON / _STUB
+    stub = stubs / PYTHON / STUB
     if not stub.is_file():
-        found = sorted((path.parent.name for path in stubs.glob(f"3.*/{_STUB}")), key=lambda name: int(name[2:]))
+        found = sorted((path.parent.name for path in stubs.glob(f"3.*/{STUB}")), key=lambda name: int(name[2:]))
         raise ServerNotFound(
             f"the bundled server has no stub for Python {PYTHON} in {stubs}; it has {', '.join(found) or 'none'}: "
             "set up anew with one of these, from 3.10 on (make clean setup PYTHON=/path/to/python)"
@@ -46,3 +47,9 @@ def make_python_backend(bundle: Path, libpython: Path, directory: Path) -> Path:
     for theirs in (bundle.parent.parent / "nvidia_pytriton.libs").glob(f"libpython3-*.{sys.version_info.minor}.so*"):
         (backend / theirs.name).symlink_to(libpython)
     return backend
+
+
+def python_of(stub: Path) -> str:
+    """The Python that a stub runs, "3.12", by the library that it is linked to; "" where it does not show that."""
+    found = re.search(rb"libpython(3\.\d+)\.so", stub.read_bytes())
+    return found[1].decode() if found else ""

@@ -1,19 +1,24 @@
-"""A server kept up: its repository made, a program run against it or waited for, started again, all ended."""
+"""A server kept up: its repository made, a program run beside it or waited for, started again, all ended."""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ServerNotFound
 from .deploy import Deployment
+from .options import check_options, is_off
 from .process import Ports, Server
 from .repository import describe
+from .scratch import Scratch, cannot_write
 
 _WATCH_S = 0.25
+_LEAST_UP_S = 30.0  # a server that ends sooner, so often in a row, will not do better
+_FAILURES = 3
+_PROGRAM_ENDS_S = 3.0
 
 
 def serve_until_done(
@@ -25,7 +30,7 @@ def serve_until_done(
 ) -> int:
     """Serve; with a program, run it meanwhile and return its exit code; without, serve until interrupted.
 
-    A server that lost a model's process is started again: see `Server.lost_stub`.
+    A server that ended by itself, or lost a model's process (see `Server.lost_stub`), is started again.
 
     Args:
         models: a deployment, or a complete model repository: a folder, or a URL that tritonserver reads.
@@ -34,41 +39,99 @@ def serve_until_done(
         program: what to run, with {grpc}, {http} and {metrics} for the addresses.
         options: more options of tritonserver.
     """
-    with tempfile.TemporaryDirectory(prefix="resnet50-repository-") as scratch:
-        repository = models if isinstance(models, str) else models.make_repository(Path(scratch) / "models")
+    check_options(options)
+    ports.check_free()
+    with Scratch() as scratch:
+        repository = models if isinstance(models, str) else _made(models, scratch)
         if isinstance(models, Deployment):
             print(describe(Path(repository)))
-        while True:
-            start = time.monotonic()
-            what = models if isinstance(models, str) else models.card
-            print(f"starting tritonserver on {what} ...", flush=True)
-            with Server(repository, ports, log, options) as server:
-                server.wait_ready()
-                print(f"ready in {time.monotonic() - start:.1f} s", flush=True)
-                if program:
-                    addresses = {"grpc": server.grpc_url, "http": server.http_url, "metrics": server.metrics_url}
-                    return subprocess.call([word.format(**addresses) for word in program])
-                print(
-                    f"  gRPC     {server.grpc_url}\n"
-                    f"  HTTP     http://{server.http_url}/v2/models/classify\n"
-                    f"  metrics  http://{server.metrics_url}/metrics\n"
-                    "Ctrl-C ends it",
-                    flush=True,
-                )
-                try:
-                    _watch(server)
-                except KeyboardInterrupt:
-                    print("\nending ...", flush=True)
-                    return 0
+        process: subprocess.Popen[bytes] | None = None
+        short_lives = 0
+        try:
+            while True:
+                start_s = time.monotonic()
+                what = models if isinstance(models, str) else models.card
+                print(f"starting tritonserver on {what} ...", flush=True)
+                with Server(repository, ports, log, options, scratch) as server:
+                    server.wait_ready()
+                    ready_s = time.monotonic()
+                    print(f"ready in {ready_s - start_s:.1f} s", flush=True)
+                    if not program:
+                        print(_addresses(server, options), flush=True)
+                    elif process is None:
+                        process = subprocess.Popen([_filled_in(word, server) for word in program])
+                    try:
+                        why = _watch(server, process)
+                    except KeyboardInterrupt:
+                        print("\nending ...", flush=True)
+                        if process is None:
+                            return 0
+                        raise
+                    if process is not None and process.poll() is not None:
+                        return process.returncode
+                    short_lives = short_lives + 1 if time.monotonic() - ready_s < _LEAST_UP_S else 0
+                    if short_lives == _FAILURES:
+                        raise ServerNotFound(f"{why}, {_FAILURES} times in a row:\n{server.log_errors()}")
+                    print(f"{why}: the server is started again", flush=True)
+                    server.kill()
+        finally:
+            if process is not None:
+                _end(process)
 
 
-def _watch(server: Server) -> None:
-    """Return when the server has to be started again. Raises ServerNotFound where it ended by itself."""
-    while (code := server.process.poll()) is None:
-        time.sleep(_WATCH_S)
-        # One killed from outside dies alone, one of a server that ends is followed by it.
-        if server.lost_stub() and server.process.poll() is None:
-            print("a model's process died: the server is started again", flush=True)
-            server.kill()
+def _made(models: Deployment, scratch: Scratch) -> Path:
+    try:
+        return models.make_repository(scratch.folder / "models")
+    except OSError as error:
+        raise cannot_write(scratch.folder, error) from error
+
+
+def _addresses(server: Server, options: Sequence[str]) -> str:
+    grpc = [] if is_off(options, "allow-grpc") else [f"  gRPC     {server.grpc_url}"]
+    return "\n".join(
+        [
+            *grpc,
+            f"  HTTP     http://{server.http_url}/v2/models/classify",
+            f"  metrics  http://{server.metrics_url}/metrics",
+            "Ctrl-C ends it",
+        ]
+    )
+
+
+def _filled_in(word: str, server: Server) -> str:
+    for name, url in (("grpc", server.grpc_url), ("http", server.http_url), ("metrics", server.metrics_url)):
+        word = word.replace(f"{{{name}}}", url)
+    return word
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the program, if it has not on the Ctrl-C that reached it too."""
+    for end in (process.terminate, process.kill):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_PROGRAM_ENDS_S)
             return
-    raise ServerNotFound(f"tritonserver ended by itself with code {code}:\n{server.log_errors()}")
+        end()
+    process.wait()
+
+
+def _watch(server: Server, process: subprocess.Popen[bytes] | None) -> str:
+    """Return when the program has ended, or the server has to be started again, and why.
+
+    Raises:
+        ServerNotFound: it ended as one does that was asked to.
+    """
+    while True:
+        if process is not None and process.poll() is not None:
+            return "the program has ended"
+        if (code := server.process.poll()) is not None:
+            if code == 0:
+                raise ServerNotFound(f"tritonserver was ended by somebody else:\n{server.log_errors()}")
+            return f"tritonserver ended by itself ({'signal' if code < 0 else 'code'} {abs(code)})"
+        # A stub that is killed from outside dies alone, one of a server that ends is followed by it.
+        if server.lost_stub() and server.process.poll() is None:
+            return "a model's process died"
+        if process is None:
+            time.sleep(_WATCH_S)
+        else:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_WATCH_S)

@@ -7,6 +7,7 @@ model's folder in the repository (the spelling of Triton's own EXECUTION_ENV_PAT
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,9 @@ def _read(parameter: Parameter, value: str | None, model: str, model_directory: 
         raise BadParameter(f"model '{model}': parameter '{parameter.name}' is '{value}': {error}") from None
     if not parameter.is_file:
         return parsed
-    path = Path(value.replace(MODEL_DIRECTORY, str(model_directory)))
+    # The stub's Python (Triton 2.51) takes all paths for ASCII: by way of their bytes it finds others too.
+    full = value.replace(MODEL_DIRECTORY, str(model_directory)).encode(errors="surrogateescape")
+    path = Path(os.fsdecode(full))
     if not path.is_absolute():
         raise BadParameter(
             f"model '{model}': parameter '{parameter.name}' is '{value}': a relative path would depend on where the "
@@ -187,7 +190,8 @@ def _read(parameter: Parameter, value: str | None, model: str, model_directory: 
         )
     if not path.is_file():
         raise BadParameter(
-            f"model '{model}': parameter '{parameter.name}' ({parameter.help}) names {path}, which is not a file; "
+            f"model '{model}': parameter '{parameter.name}' ({parameter.help}) names {full.decode(errors='replace')}, "
+            "which is not a file; "
             "put it there, correct the path in config.pbtxt, or have 'resnet50-pynq make-repository' write it all"
         )
     return path

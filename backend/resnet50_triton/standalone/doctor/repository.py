@@ -45,6 +45,7 @@ def models(wanted: Wanted) -> Iterator[Finding]:
 def _outputs(repository: Path) -> Iterator[Finding]:
     """Whether UUID and outputs are those of the xclbin."""
     from ...server.config import read_config
+    from ...tensors import kernel_outputs
     from ...xclbin.kernel_info import read_xclbin
 
     values = _parameters(repository, "resnet50")
@@ -53,8 +54,9 @@ def _outputs(repository: Path) -> Iterator[Finding]:
         found = f"xclbin_uuid in {repository}/resnet50/config.pbtxt is not that of {xclbin.path}, {xclbin.uuid}"
         yield Finding("models", FAILED, found, _MAKE)
     outputs = [output.name for output in read_config(repository / "classify" / "config.pbtxt").output]
-    if "LOGITS" in outputs and xclbin.kernel == "top5":
-        found = f"classify promises LOGITS, which the kernel of {xclbin.path} does not have"
+    expected = [output.name for output in kernel_outputs(xclbin.kernel, values["provenance"])]
+    if outputs != expected:
+        found = f"classify has the outputs {', '.join(outputs)}, resnet50 with {xclbin.path} {', '.join(expected)}"
         yield Finding("models", FAILED, found, _MAKE)
     else:
         about = f"a complete repository, {xclbin.kernel} kernel, outputs {', '.join(outputs)}"

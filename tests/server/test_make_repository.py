@@ -35,6 +35,10 @@ def make(files: Path, output: Path, *words: str) -> int:
     return ended.value.code
 
 
+def outputs(repository: Path) -> list[str]:
+    return [output.name for output in read_config(repository / "classify" / "config.pbtxt").output]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -61,9 +65,11 @@ def test_it_can_be_taken_anywhere(files: Path, tmp_path: Path) -> None:
 def test_the_ensemble_has_the_kernels_outputs(files: Path, tmp_path: Path) -> None:
     write_xclbin(files / "card.xclbin", random_network(3), "top5")
     assert make(files, tmp_path / "models") == 0
-    outputs = [output.name for output in read_config(tmp_path / "models" / "classify" / "config.pbtxt").output]
-    assert "TOP5" in outputs
-    assert "LOGITS" not in outputs
+    assert outputs(tmp_path / "models") == ["TOP5"]
+    assert make(files, tmp_path / "more", "--provenance") == 0
+    assert outputs(tmp_path / "more") == ["TOP5", "PROVENANCE"]
+    kernel = read_config(tmp_path / "more" / "resnet50" / "config.pbtxt")
+    assert kernel.parameters["provenance"].string_value == "on"
 
 
 def test_what_is_there_is_replaced_only_on_demand(
