@@ -52,7 +52,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture
 def gate() -> Iterator[GateCard]:
-    """A card whose starts run until they are let through."""
+    """A card whose runs last until they are let through."""
     card = GateCard(7)
     yield card
     card.open.set()

@@ -10,7 +10,7 @@ from resnet50_triton.xclbin.kernel_info import KernelInfo
 
 
 class GateCard(EmulatedCard):
-    """`out` receives, for each image, its first pixel value; `running` is set while a start waits at the gate."""
+    """`out` receives, for each image, its first pixel value; `running` is set while a run waits at the gate."""
 
     name = "gate card"
 

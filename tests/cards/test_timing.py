@@ -23,12 +23,12 @@ def kernel(software_cases: dict[str, Case]) -> Iterator[Kernel]:
         yield kernel
 
 
-def test_starts_follow_each_other_without_a_gap(kernel: Kernel) -> None:
+def test_runs_follow_each_other_without_a_gap(kernel: Kernel) -> None:
     begin_s = time.monotonic()
-    starts = [kernel.start(buffers, 20) for buffers in kernel.buffers]
+    runs = [kernel.start(buffers, 20) for buffers in kernel.buffers]
     queued_s = time.monotonic() - begin_s
-    for start in starts:
-        kernel.wait(start, 10)
+    for run in runs:
+        kernel.wait(run, 10)
     took_s = time.monotonic() - begin_s
     card_s = 3 * (RUN_S + 20 * IMAGE_S)
     assert queued_s < card_s
@@ -36,7 +36,7 @@ def test_starts_follow_each_other_without_a_gap(kernel: Kernel) -> None:
     assert not kernel.buffers[0].download(20).any()
 
 
-def test_a_start_is_not_done_early(kernel: Kernel) -> None:
+def test_a_run_is_not_done_early(kernel: Kernel) -> None:
     start = kernel.start(kernel.buffers[0], 100)
     assert not kernel.is_done(start, 0)
     assert not kernel.is_done(start, 1e-3)
@@ -54,7 +54,7 @@ def test_a_reset_fails_what_runs(kernel: Kernel) -> None:
     assert card._commands.idle
 
 
-def test_its_curve_can_be_another(software_cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_times_can_be_others(software_cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNET50_TIMING_MS", "30,5")
     case = software_cases["logits"]
     with Kernel(case.xclbin, case.weights, "timing:8", batch_size=4) as kernel:
@@ -65,7 +65,7 @@ def test_its_curve_can_be_another(software_cases: dict[str, Case], monkeypatch: 
 
 
 @pytest.mark.parametrize("text", ["fast", "1", "-1,2", "0,0", "1,nan", "1e9,1"])
-def test_a_curve_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_times_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("RESNET50_TIMING_MS", text)
     with pytest.raises(BadParameter, match="milliseconds of a run and of an image"):
         run_times()

@@ -1,4 +1,4 @@
-"""Waiting on PYNQ's own handles, as an Alveo's starts return them."""
+"""Waiting on PYNQ's own handles, as an Alveo's runs return them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resnet50_triton.runtime.waiting import wait_done
 
 
 class Scheduler:
-    """XrtDevice's event handling: a start ends in some state when the driver has been asked often enough."""
+    """XrtDevice's event handling: a run ends in some state when the driver has been asked often enough."""
 
     tag = "xrt0"
 
