@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet50_client.accuracy import Proportion
-from resnet50_client.images import Item
+from resnet50_client.comparison import Change
+from resnet50_client.images import Item, as_item
 from resnet50_client.screen import describe_class, printable
 from resnet50_client.summary import Summary, describe_file, describe_proportion
 
@@ -75,9 +76,37 @@ def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
     ]
     if summary.profile_table:
         parts.append(_section("Where the time went, ms", _profile(summary)))
+    return _page("Accuracy report", parts)
+
+
+def compare_report(
+    lines: Sequence[str], lost: Sequence[Change], gained: Sequence[Change], names: Mapping[int, str]
+) -> str:
+    """The report of a comparison.
+
+    Args:
+        lines: the figures.
+        lost, gained: images that the first run, or the second, alone has right; read again for their thumbnails.
+        names: of classes.
+    """
+    parts = ["<h1>Two runs compared</h1>", f"<pre>{chr(10).join(map(_text, lines))}</pre>"]
+    for title, changes in (("Right in A, wrong in B", lost), ("Wrong in A, right in B", gained)):
+        figures = []
+        for file, *classes in changes[:LISTED]:
+            label, before, after = (_text(describe_class(i, names.get(i))) for i in classes)
+            figures.append(
+                f"<figure>{_thumbnail(as_item(file, file))}<figcaption>{_text(file)}</figcaption>"
+                f'is <span class="good">{label}</span><br>A: {before}<br>B: {after}</figure>'
+            )
+        rest = f"<p>and {len(changes) - LISTED} more</p>" if len(changes) > LISTED else ""
+        parts.append(_section(f"{title}: {len(changes)}", f'<div class="gallery">{"".join(figures)}</div>{rest}'))
+    return _page("Two runs compared", parts)
+
+
+def _page(title: str, parts: Sequence[str]) -> str:
     return (
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Accuracy report</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>\n'
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>\n'
         + "\n".join(parts)
         + "\n</html>\n"
     )

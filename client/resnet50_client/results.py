@@ -50,7 +50,8 @@ class Results:
         """
         self.path = path
         self.db = open_run(path, SCHEMA) if path else open_notes(SCHEMA)
-        self.names: dict[int, str] = {}
+        self.names: dict[int, str] = {i: unpack(name) for i, name in self.db.execute("SELECT id, name FROM class")}
+        self._shard = (0, 1)  # which of how many parts of the images
         self._top_insert = f"INSERT INTO answer VALUES ({', '.join('?' * len(ANSWER_COLUMNS))})"
 
     def __enter__(self) -> Results:
@@ -63,25 +64,37 @@ class Results:
 
     @property
     def images(self) -> int:
-        """How many images the run is about."""
-        return int(self.db.execute("SELECT COUNT(*) FROM image").fetchone()[0])
+        """How many images are to be asked for: all, or those of the shard."""
+        index, count = self._shard
+        query = "SELECT COUNT(*) FROM image WHERE position % ? = ?"
+        return int(self.db.execute(query, (count, index)).fetchone()[0])
 
     @property
     def recorded(self) -> int:
         """How many of them have an answer."""
         return int(self.db.execute("SELECT COUNT(*) FROM answer").fetchone()[0])
 
-    def begin(self, images: Iterable[tuple[str, int | None]], about: Mapping[str, Any], *, resume: bool) -> None:
+    def begin(
+        self,
+        images: Iterable[tuple[str, int | None]],
+        about: Mapping[str, Any],
+        *,
+        resume: bool,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
         """Note what is to be asked, or see that it is the same.
 
         Args:
             images: name and label of each.
             about: what makes runs comparable, such as the model, as JSON.
             resume: keep the answers that are there.
+            shard: to ask only for each so many-th image: from which on, and how many.
 
         Raises:
             DatasetError: there is an unfinished run and `resume` is not set, or one about something else.
         """
+        self._shard = shard
+        about = {**about, "shard": f"{shard[0] + 1}/{shard[1]}"}
         known, recorded = self.images, self.recorded
         if recorded and recorded < known and not resume:
             raise DatasetError(
@@ -98,6 +111,7 @@ class Results:
             else:
                 for table in ("answer", "image", "class"):
                     self.db.execute(f"DELETE FROM {table}")
+                self.names = {}
                 self.db.execute("INSERT INTO image SELECT * FROM asked")
                 values = [(name, json.dumps(value)) for name, value in about.items()]
                 self.db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", values)
@@ -133,6 +147,11 @@ class Results:
         """What was noted of the run as a whole."""
         return {name: json.loads(value) for name, value in self.db.execute("SELECT name, value FROM about")}
 
+    def asked(self) -> Iterator[tuple[str, int | None]]:
+        """Name and label of each image, those of other shards too."""
+        for name, label in self.db.execute("SELECT file, label FROM image ORDER BY position"):
+            yield unpack(name), label
+
     def note(self, **about: Any) -> None:
         """Note more of it, as JSON."""
         values = [(name, json.dumps(value)) for name, value in about.items()]
@@ -149,10 +168,11 @@ class Results:
         """Positions of the images without an answer."""
         last = -1
         select = (
-            "SELECT position FROM image WHERE position > ? AND position NOT IN (SELECT position FROM answer) "
-            "ORDER BY position LIMIT ?"
+            "SELECT position FROM image WHERE position > ? AND position % ? = ? "
+            "AND position NOT IN (SELECT position FROM answer) ORDER BY position LIMIT ?"
         )
-        while rows := self.db.execute(select, (last, CHUNK)).fetchall():
+        index, count = self._shard
+        while rows := self.db.execute(select, (last, count, index, CHUNK)).fetchall():
             for (last,) in rows:
                 yield last
 
@@ -270,15 +290,15 @@ def require_writable(*paths: Path | None) -> None:
             trial.__exit__(DatasetError, None, None)
 
 
-def run_file(outfile: Path | None) -> Path | None:
+def run_file(outfile: Path) -> Path:
     """The file of the run whose results go to `outfile`.
 
     Raises:
         DatasetError: a suffix that says nothing of the format.
     """
-    if outfile and outfile.suffix not in (*EXPORTS, SUFFIX):
+    if outfile.suffix not in (*EXPORTS, SUFFIX):
         raise DatasetError(f"output file '{outfile}' must end in .csv, .jsonl or .sqlite, which chooses its format")
-    return outfile.with_suffix(SUFFIX) if outfile else None
+    return outfile.with_suffix(SUFFIX)
 
 
 def as_json(scored: ScoredPrediction, profile: bool = False) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def test_wrong_usage_is_explained(run: Run, arguments: list[str], complaint: str
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["classify"], ["accuracy"], ["perf-data"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["classify"], ["accuracy"], ["compare"], ["merge"], ["perf-data"], ["doctor"]])
 def test_help_teaches(run: Run, command: list[str]) -> None:
     done = run(*command, "--help")
     assert done.returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol, cast
 
-from resnet50_client.commands import accuracy, classify, doctor, perf_data
+from resnet50_client.commands import accuracy, classify, compare, doctor, merge, perf_data
 
 
 class Command(Protocol):
@@ -26,6 +26,8 @@ COMMANDS: dict[str, Command] = {
     for name, module in (
         ("classify", classify),
         ("accuracy", accuracy),
+        ("compare", compare),
+        ("merge", merge),
         ("perf-data", perf_data),
         ("doctor", doctor),
     )

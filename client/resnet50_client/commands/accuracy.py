@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 import time
 from contextlib import aclosing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from resnet50_client.results import EXPORTS, Replacement, Results, require_writa
 from resnet50_client.screen import Rows, consoles, print_plain
 from resnet50_client.summary import LISTED, Summary
 from resnet50_client.trace import Trace
+from resnet50_client.version import __version__
 
 HELP = "measure top-1 and top-5 accuracy over labelled images, with 95 %% intervals"
 ALL_ROWS, WRONG_ROWS = 20, 500  # up to so many images a run shows a row for each, or for each that is not right
@@ -90,6 +93,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run of --outfile")
     parser.add_argument(
+        "--shard",
+        type=_shard,
+        default=(0, 1),
+        metavar="K/N",
+        help="only the K-th of N parts, such as 3/16; `resnet50-client merge` makes one run of them",
+    )
+    parser.add_argument(
         "--report", type=Path, metavar="FILE", help="write an HTML page with plots, the worst classes and the errors"
     )
     parser.add_argument(
@@ -114,9 +124,11 @@ def run(options: argparse.Namespace) -> bool:
         DatasetError: not a single image has a label, the run is about other images, or the card computes nothing.
     """
     outfile: Path | None = options.outfile
+    if options.shard[1] > 1 and not outfile:
+        raise DatasetError("--shard needs a file for its part of the run: name its --outfile")
     if options.resume and not outfile:
         raise DatasetError("--resume needs the earlier run: name its --outfile")
-    kept = run_file(outfile)
+    kept = run_file(outfile) if outfile else None
     trace = _trace_file(options)
     require_writable(outfile if outfile != kept else None, options.report, trace)
     images, labels = images_and_labels(options)
@@ -129,8 +141,17 @@ def run(options: argparse.Namespace) -> bool:
     client = AsyncClient(**server_options(options), **model_options(options), top=TOP)
     with Results(kept) as results:
         about = {"model": client.model, "decoded_in_the_client": client.pixels}
-        results.begin(((item.name, labels.find(item.name)) for item in items), about, resume=options.resume)
+        results.begin(
+            ((item.name, labels.find(item.name)) for item in items), about, resume=options.resume, shard=options.shard
+        )
         return run_until_done(_Run(options, client, images, labels, results, trace).run())
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"must be K/N with K from 1 to N, such as 3/16, not {text}")
+    return int(part) - 1, int(parts)
 
 
 def _trace_file(options: argparse.Namespace) -> Path | None:
@@ -165,6 +186,7 @@ class _Run:
         async with client:
             warn_of_unreachable(client, self.err)
             server = await client.describe()
+            self.results.note(server=asdict(server), command=sys.argv[1:], client_version=__version__)
             if server.computes_nothing and not options.allow_timing_card:
                 raise DatasetError(
                     f"card '{', '.join(server.cards)}' computes nothing, so its answers have no accuracy: serve "
@@ -187,7 +209,7 @@ class _Run:
                     counts=AccuracyCounts(self.results.db),
                     missing=self.labels.missing(item.name for item in self.images.items),
                     skipped=self.images.skipped,
-                    listed=len(self.images.items),
+                    listed=self.results.images,
                     duration_s=duration_s,
                     concurrency=client.concurrency,
                     min_top1=options.min_top1,

@@ -38,7 +38,7 @@ async def record_answers(
     started, before = time.perf_counter(), results.recorded
     verdicts: Counter[str] = Counter()
     with progress_bar(*screen) as bar:
-        task = bar.add_task("", total=len(items), completed=before, note="")
+        task = bar.add_task("", total=results.images, completed=before, note="")
         async with aclosing(client.stream(unanswered())) as predictions:
             async for prediction in predictions:
                 scored = results.record(positions.popleft(), prediction)

@@ -1,0 +1,123 @@
+"""`resnet50-client compare`: two runs over the same images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.text import Text
+
+from resnet50_client.accuracy import AccuracyCounts
+from resnet50_client.comparison import Change, Comparison
+from resnet50_client.errors import DatasetError
+from resnet50_client.report import compare_report
+from resnet50_client.results import Replacement, Results, require_writable
+from resnet50_client.screen import consoles, describe_class, print_plain, printable
+from resnet50_client.summary import describe_proportion
+
+HELP = "compare two runs over the same images: both accuracies, their difference, and which images changed"
+LISTED = 10  # images named for each kind of change; --json has them all
+SETTINGS = ("model", "decoded_in_the_client")
+EXAMPLES = """\
+examples:
+  resnet50-client compare before.sqlite after.sqlite
+  resnet50-client compare stretch.sqlite center_crop.sqlite --report compare.html
+  resnet50-client compare before.sqlite after.sqlite --json | jq .lost
+
+The runs are those that `accuracy --outfile NAME.sqlite` keeps. Images are compared that both have scored. The interval
+of the difference is that of Agresti and Min for pairs; McNemar's exact test says how likely a difference of this size
+is if neither run is better.
+
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its arguments."""
+    parser.add_argument("before", type=Path, metavar="A", help="a run (.sqlite)")
+    parser.add_argument("after", type=Path, metavar="B", help="the run to compare with it (.sqlite)")
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page with the images that changed")
+
+
+def run(options: argparse.Namespace) -> bool:
+    """Print the comparison.
+
+    Returns:
+        True: a difference is no fault.
+
+    Raises:
+        DatasetError: a file that is no run, or runs that have no scored image in common.
+    """
+    for path in (options.before, options.after):
+        if not path.is_file():
+            raise DatasetError(f"cannot read '{path}': no such file (runs are kept by `accuracy --outfile`)")
+    if options.before.resolve() == options.after.resolve():
+        raise DatasetError(f"'{options.before}' was given twice: name two runs")
+    require_writable(options.report)
+    out, _ = consoles()
+    with Results(options.before) as a, Results(options.after) as b:
+        comparison, names = Comparison(a, b), {**b.names, **a.names}
+        lost = comparison.changes(was=True, becomes=False)
+        gained = comparison.changes(was=False, becomes=True)
+        if options.json:
+            print_plain(out, json.dumps(_as_json(comparison, lost, gained), indent=2))
+        else:
+            lines = summary_lines(comparison, (options.before, options.after))
+            lines += [f"settings  {name} is {x} in A, {y} in B" for name, x, y in _differing(a, b)]
+            for kind, changes in (("lost", lost), ("gained", gained)):
+                lines += [f"{kind:<9} {_describe(change, names)}" for change in changes[:LISTED]]
+                if len(changes) > LISTED:
+                    lines.append(f"{'':<9} and {len(changes) - LISTED} more (--json lists them all)")
+            for line in lines:
+                out.print(Text(line))
+        if options.report:
+            page = compare_report(summary_lines(comparison, (options.before, options.after)), lost, gained, names)
+            with Replacement(options.report) as file:
+                file.write(page)
+    return True
+
+
+def summary_lines(comparison: Comparison, paths: tuple[Path, Path]) -> list[str]:
+    """The figures, for people."""
+    low, high = (100 * bound for bound in comparison.interval)
+    p = comparison.p_value
+    return [
+        f"A         {describe_proportion(comparison.a)}  {paths[0]}",
+        f"B         {describe_proportion(comparison.b)}  {paths[1]}",
+        f"B - A     {100 * comparison.difference:+.2f} points  (95 % interval {low:+.2f} to {high:+.2f})",
+        f"images    {comparison.images} in both, {comparison.equal} with the same answer, "
+        f"{comparison.lost} right only in A, {comparison.gained} right only in B",
+        f"McNemar   p = {p:.3g}: the difference is {'more than chance explains' if p < 0.05 else 'within chance'}",
+    ]
+
+
+def _differing(a: Results, b: Results) -> list[tuple[str, object, object]]:
+    """What else was not the same in the two runs."""
+    settings: list[tuple[str, object, object]] = [
+        (name.replace("_", " "), a.about.get(name), b.about.get(name)) for name in SETTINGS
+    ]
+    xclbins = [", ".join(AccuracyCounts(run.db).xclbins) for run in (a, b)]
+    settings.append(("xclbin", xclbins[0], xclbins[1]))
+    return [setting for setting in settings if setting[1] != setting[2]]
+
+
+def _describe(change: Change, names: dict[int, str]) -> str:
+    label, before, after = (describe_class(i, names.get(i)) for i in change[1:])
+    return f"{printable(change.file)}: {before} -> {after} (expected {label})"
+
+
+def _as_json(comparison: Comparison, lost: list[Change], gained: list[Change]) -> dict[str, object]:
+    low, high = comparison.interval
+    return {
+        "images": comparison.images,
+        "right_in_a": comparison.a.hits,
+        "right_in_b": comparison.b.hits,
+        "same_answer": comparison.equal,
+        "difference": comparison.difference,
+        "low": low,
+        "high": high,
+        "mcnemar_p": comparison.p_value,
+        "lost": [change._asdict() for change in lost],
+        "gained": [change._asdict() for change in gained],
+    }
