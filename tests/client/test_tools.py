@@ -20,7 +20,7 @@ PERF_ANALYZER = Path(__file__).resolve().parents[2] / "build" / "perf_analyzer" 
 
 
 def test_perf_data_holds_images_and_answers(
-    run: Run, server: Server, jpegs: list[Path], stock_ranks: dict[str, list[int]], tmp_path: Path
+    run: Run, server: Server, jpegs: list[Path], stock_logits: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     done = run("perf-data", *jpegs, "-o", tmp_path / "perf", "--limit", "3", "--url", server.grpc_url)
     assert done.returncode == 0, done.stderr
@@ -36,8 +36,9 @@ def test_perf_data_holds_images_and_answers(
             else:
                 assert given[tensor]["shape"] == [224, 224, 3]
                 assert data == decode_image(path.read_bytes()).tobytes()  # to the bit what the server makes of it
-            top5 = np.frombuffer(base64.b64decode(answer["TOP5"]["content"]["b64"]), "<i4")
-            assert list(top5) == stock_ranks[path.name][:5]
+            logits = np.frombuffer(base64.b64decode(answer["LOGITS"]["content"]["b64"]), "<f4")
+            assert answer["LOGITS"]["shape"] == [1000]
+            assert np.array_equal(logits, stock_logits[path.name])
 
 
 def test_perf_data_of_a_corrupt_image_is_refused(run: Run, server: Server, tmp_path: Path) -> None:

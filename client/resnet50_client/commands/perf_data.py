@@ -83,6 +83,7 @@ def write_perf_data(items: Sequence[Item], folder: Path, server: Mapping[str, An
 
 async def _classify(items: Sequence[Item], options: Mapping[str, Any]) -> list[Prediction]:
     async with AsyncClient(**options) as client:
+        client.top = client.classes
         return await client.classify(items)
 
 
@@ -98,10 +99,15 @@ def _pixels(item: Item) -> dict[str, Any]:
 
 
 def _answer(prediction: Prediction) -> dict[str, Any]:
+    """The model's output: LOGITS put together again from all classes with their scores, or TOP5."""
     if prediction.error is not None:
         raise DatasetError(f"'{prediction.source}' cannot be classified: {prediction.error} (leave it out)")
-    top5 = np.array(prediction.class_ids, "<i4")
-    return {"TOP5": {"content": {"b64": _base64(top5.tobytes())}, "shape": [len(top5)]}}
+    output, values = "TOP5", np.array(prediction.class_ids, "<i4")
+    if prediction.top[0].score is not None:
+        logits = np.zeros(len(prediction.top), "<f4")
+        logits[values] = [candidate.score or 0 for candidate in prediction.top]
+        output, values = "LOGITS", logits
+    return {output: {"content": {"b64": _base64(values.tobytes())}, "shape": [len(values)]}}
 
 
 def _base64(data: bytes) -> str:
