@@ -137,6 +137,10 @@ fault-report: $(VENV)/.tools sample ## every fault of a card through the real se
 soak: $(VENV)/.tools sample ## load with faults and reloads: nothing may grow (SOAK_S=1800 for half an hour)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(ARGS)
 
+.PHONY: storm
+storm: $(VENV)/.tools sample ## hostile senders of every kind beside good clients: nothing lost, wrong or refused (ten minutes; STORM_S=20 for less)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.storm $(ARGS)
+
 .PHONY: fleet
 fleet: $(VENV)/.tools sample ## N=3 servers behind HAProxy under load, killed and upgraded: nothing lost, nothing wrong
 	@scripts/setup-haproxy

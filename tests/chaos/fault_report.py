@@ -21,12 +21,10 @@ from typing import Any
 
 import numpy as np
 import psutil
-from chaos.checked_load import RIGHT, WRONG, CheckedLoad
+from chaos.checked_load import RIGHT, WRONG, CheckedLoad, expected_logits
 from resnet50_triton.cards.faulty import ENVIRONMENT, inject
-from resnet50_triton.runtime.kernel import Kernel
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.weights import load_fc_weights
 
 from benchmarks.common.machine import ROOT, SAMPLE
 
@@ -167,8 +165,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=12.0, help="of load after the injection")
     options = parser.parse_args()
     pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
-    with Kernel(options.sample / "card.xclbin", load_fc_weights(options.sample / "fcweights.csv")) as kernel:
-        expected = kernel.run(pixels).logits
+    expected = expected_logits(options.sample, pixels)
     rows, failed = [], False
     for case in CASES:
         if options.only and options.only not in case.title:

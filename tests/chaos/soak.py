@@ -20,12 +20,10 @@ from typing import Any
 import numpy as np
 import psutil
 import tritonclient.grpc as grpc
-from chaos.checked_load import RIGHT, WRONG, CheckedLoad
+from chaos.checked_load import RIGHT, WRONG, CheckedLoad, expected_logits
 from resnet50_triton.cards.faulty import ENVIRONMENT, inject
-from resnet50_triton.runtime.kernel import Kernel
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
-from resnet50_triton.weights import load_fc_weights
 
 from benchmarks.common.machine import ROOT, SAMPLE
 
@@ -52,8 +50,7 @@ def main() -> int:
     parser.add_argument("--reload-s", type=float, default=300.0, help="the model is loaded anew so often; 0: never")
     options = parser.parse_args()
     pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
-    with Kernel(options.sample / "card.xclbin", load_fc_weights(options.sample / "fcweights.csv")) as kernel:
-        expected = kernel.run(pixels).logits
+    expected = expected_logits(options.sample, pixels)
     with tempfile.TemporaryDirectory(prefix="resnet50-soak-") as scratch:
         faults = Path(scratch) / "faults.json"
         os.environ[ENVIRONMENT] = str(faults)
