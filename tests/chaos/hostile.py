@@ -80,7 +80,7 @@ class Hostile:
                 except grpc.RpcError as error:
                     outcome = error.code().name
                 counts[outcome] += 1
-                self._ended.wait(order.expovariate(20.0))
+                self._ended.wait(order.expovariate(5.0))
 
     @contextlib.contextmanager
     def _lies(self, _: Any) -> Iterator[Sender]:
@@ -146,7 +146,7 @@ class Hostile:
     @contextlib.contextmanager
     def _cancels(self, client: Any) -> Iterator[Sender]:
         def send(order: random.Random) -> str:
-            count = order.choice((1, 8, 64))
+            count = order.choice((1, 4, 16))
             call = (
                 client.async_infer("resnet50", [pixels(count)], _nothing)
                 if order.random() < 0.5

@@ -1,4 +1,4 @@
-"""Hostile senders of every kind beside good clients whose every request is accounted for: `make storm` (STORM_S=20: seconds).
+"""Hostile senders of every kind beside good clients whose every request is accounted for: `make storm`.
 
 Nothing may be lost, wrong or refused of what the good clients ask, and the server is the same one in the end, and ends.
 """
