@@ -72,9 +72,10 @@ class Counted:
         """How much more a counter is."""
         return self._values.get((name, model, ""), 0.0)
 
-    def mean_s(self, name: str) -> float:
-        """Mean of one of the kernel model's times: "copy", "kernel" or "total"."""
-        return self.sum(f"resnet50_{name}_seconds_sum") / (self.sum(f"resnet50_{name}_seconds_count") or 1)
+    def mean_s(self, name: str, model: str = "resnet50") -> float:
+        """Mean of one of our models' times: "copy", "kernel" or "total"; "decode_wait" or "decode" of `preprocess`."""
+        count = self.sum(f"resnet50_{name}_seconds_count", model)
+        return self.sum(f"resnet50_{name}_seconds_sum", model) / (count or 1)
 
     def triton_s(self, what: str, model: str) -> float:
         """Mean of a duration that Triton counts itself; it counts requests whose answer comes later, too."""
@@ -90,8 +91,9 @@ class Counted:
         """
         stages_s = {}
         if encoded:
-            stages_s["wait for a decoder"] = self.triton_s("queue", "preprocess")
-            stages_s["decode"] = self.triton_s("request", "preprocess") - stages_s["wait for a decoder"]
+            in_model_s = self.mean_s("decode_wait", "preprocess")
+            stages_s["wait for a decoder"] = self.triton_s("queue", "preprocess") + in_model_s
+            stages_s["decode"] = self.mean_s("decode", "preprocess")
         stages_s["wait for a batch"] = self.triton_s("queue", "resnet50")
         stages_s["copy to the card"] = self.mean_s("copy")
         stages_s["kernel"] = self.mean_s("kernel")

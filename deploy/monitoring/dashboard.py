@@ -93,8 +93,11 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Requests that wait",
             "short",
-            (("sum by (model) (nv_inference_pending_request_count" + _JOB + ")", "{{model}}"),),
-            "In Triton's queues.",
+            (
+                ("sum by (model) (nv_inference_pending_request_count" + _JOB + ")", "{{model}}"),
+                ("sum(resnet50_decode_waiting_requests" + _JOB + ")", "to be decoded"),
+            ),
+            "In Triton's queues, and in that of preprocess.",
         ),
     ),
     "Cards": (

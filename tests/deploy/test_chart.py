@@ -248,7 +248,11 @@ def test_autoscaling_by_numbers(tmp_path: Path) -> None:
         ]
         series += [
             {"series": "nv_inference_pending_request_count" + labels % (model, pod), "values": f"{length}x40"}
-            for model, length in {"resnet50": 30, "preprocess": 170, "classify": 200}.items()
+            for model, length in {"resnet50": 30, "preprocess": 20, "classify": 200}.items()
+            for pod in "ab"
+        ]
+        series += [
+            {"series": "resnet50_decode_waiting_requests" + labels % ("preprocess", pod), "values": "150x40"}
             for pod in "ab"
         ]
         expected = [

@@ -42,6 +42,15 @@ FAMILIES: Mapping[str, Family] = {
         for part, meaning in (("bucket", "at most `le` s"), ("sum", "seconds"), ("count", "number"))
     },
     "resnet50_refused_total": Family("counter", "requests refused before they cost card time, by code"),
+    "resnet50_decode_waiting_requests": Family("gauge", "requests that `preprocess` has taken and not begun to decode"),
+    **{
+        f"resnet50_decode_{name}seconds_{part}": Family("counter", f"{meaning}: {what}, a request")
+        for name, what in {
+            "wait_": "from its arrival in `preprocess` to its turn",
+            "": "from there to its pixels",
+        }.items()
+        for part, meaning in (("sum", "seconds"), ("count", "number"))
+    },
     "resnet50_reruns_total": Family("counter", "requests run again because their card failed"),
     "resnet50_failed_total": Family("counter", "requests answered UNAVAILABLE because their card failed"),
     "resnet50_card_state": Family("gauge", "1 for the state that the card is in"),
@@ -99,6 +108,10 @@ class Metrics:
         """Begin the counters of a card, and of refusals."""
         for name in _FROM_ZERO:
             self.add(name, 0.0, card=card)
+        self.start_refusals_at_zero()
+
+    def start_refusals_at_zero(self) -> None:
+        """Begin the counters of refusals."""
         for code in _REFUSALS:
             self.add("resnet50_refused_total", 0.0, code=code)
 

@@ -15,10 +15,10 @@ from ..runtime.batch import Provenance
 from ..runtime.directory import process_key
 from ..runtime.instance import InstanceInfo, ModelInstance
 from ..runtime.job import Job, JobResult
-from ..runtime.metrics import FAMILIES, Labels
 from ..tensors import LOGITS, PIXELS, PROVENANCE, TOP5, provenance_row
 from .config import failure, parameters
 from .inline import InlineRuns
+from .metrics import TritonMetrics
 from .parameters import RESNET50
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -122,37 +122,6 @@ def _output(result: JobResult) -> Any:
     if outputs.dtype == np.int32:
         return pb_utils.Tensor(LOGITS.name, outputs.astype(np.float32))
     return pb_utils.Tensor(TOP5.name, outputs.view(np.int32))
-
-
-class TritonMetrics:
-    """Triton's own metrics as the sink of ours. The families are kept: Triton drops their metrics with them.
-
-    While a model is reloaded, its old and its new version share the server's metrics. A gauge is therefore set again
-    and again: what the old version has left there last does not stay.
-    """
-
-    def __init__(self, model: str, version: str) -> None:
-        self._common = {"model": model, "version": version}
-        self._families: dict[str, Any] = {}
-        self._metrics: dict[tuple[str, Labels], tuple[Any, float]] = {}
-
-    def put(self, name: str, labels: Labels, value: float) -> None:
-        """Bring one metric up to date."""
-        metric, last = self._metrics.get((name, labels), (None, 0.0))
-        if metric is None:
-            metric = self._family(name).Metric(labels={**self._common, **dict(labels)})
-        if FAMILIES[name].kind == "gauge":
-            metric.set(value)
-        elif value != last:  # what has not changed costs nothing
-            metric.increment(value - last)
-        self._metrics[name, labels] = metric, value
-
-    def _family(self, name: str) -> Any:
-        if name not in self._families:
-            family = FAMILIES[name]
-            kind = pb_utils.MetricFamily.COUNTER if family.kind == "counter" else pb_utils.MetricFamily.GAUGE
-            self._families[name] = pb_utils.MetricFamily(name=name, description=family.help, kind=kind)
-        return self._families[name]
 
 
 def _responses_take_parameters() -> bool:

@@ -16,12 +16,15 @@ import triton_python_backend_utils as pb_utils
 
 from ..decode import DecodeOptions, DecodePool
 from ..errors import Cancelled, Expired, Overloaded, Resnet50Error
+from ..runtime.metrics import Metrics
 from ..runtime.pixels import COPIES, CopyPixels
 from ..tensors import IMAGE, PIXELS
 from .config import failure, parameters
 from .inflight import CardQueue
+from .metrics import TritonMetrics
 from .parameters import PREPROCESS
 
+EXPORT_S = 1.0  # so often the metrics are brought up to date
 SWEEP_S = 0.1  # how late a request that waits learns that its timeout has passed
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -47,6 +50,9 @@ class PreprocessModel:
         )
         self._waiting: dict[_Request, None] = {}  # taken, not yet begun, in the order they came
         self._waiting_bytes = 0
+        self._metrics = Metrics()
+        self._metrics.start_refusals_at_zero()
+        self._sink = TritonMetrics(args["model_name"], args["model_version"])
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper")
@@ -55,7 +61,7 @@ class PreprocessModel:
     def execute(self, requests: list[Any]) -> list[None]:
         """Take requests. None tells Triton that the answers come later."""
         for request in requests:
-            taken = _Request(request, self._copy)
+            taken = _Request(request, self._copy, self._metrics)
             try:
                 self._take(taken, list(pb_utils.get_input_tensor_by_name(request, IMAGE.name).as_numpy().ravel()))
             except Exception as error:  # whatever it is: Triton would wait for this answer for ever
@@ -89,7 +95,7 @@ class PreprocessModel:
         """Wait until the card has room for a request; raise where nobody waits for it any more."""
         self._card_queue.wait_for_room()
         self._forget(request)
-        request.check_wanted()
+        request.begin()
 
     def _forget(self, request: _Request) -> bool:
         """Count a request no longer to those that wait; False where it was not among them."""
@@ -101,19 +107,33 @@ class PreprocessModel:
             return True
 
     def _sweep(self) -> None:
-        """Tell requests that wait that their timeout has passed, when it has."""
+        """Tell requests that wait that their timeout has passed, when it has, and the world how many wait."""
+        exported_s = 0.0
         while not self._closed.wait(SWEEP_S):
+            if time.monotonic() - exported_s > EXPORT_S:
+                exported_s = time.monotonic()
+                self._export()
             with self._lock:
                 expired = [request for request in self._waiting if request.is_expired()]
             for request in expired:
                 if self._forget(request):
                     request.refuse(request.expired())
 
+    def _export(self) -> None:
+        self._metrics.set("resnet50_decode_waiting_requests", len(self._waiting))
+        try:
+            for sample in self._metrics.samples():
+                self._sink.put(*sample)
+        except Exception as error:  # the requests come first
+            pb_utils.Logger.log_warn(f"metrics could not be exported: {type(error).__name__}: {error}")
+
 
 class _Request:
     """One of Triton's requests, answered once."""
 
-    def __init__(self, request: Any, copy: CopyPixels) -> None:
+    def __init__(self, request: Any, copy: CopyPixels, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._begun_s = 0.0
         self.size_bytes = 0
         self._copy = copy
         self._received_s = time.monotonic()
@@ -129,8 +149,11 @@ class _Request:
     def expired(self) -> Expired:
         return Expired(f"the request's timeout of {self._timeout_s:g} s passed while it waited to be decoded")
 
-    def check_wanted(self) -> None:
-        """Raise Expired or Cancelled where nobody waits for the answer any more."""
+    def begin(self) -> None:
+        """Note that it is this request's turn. Raises Expired or Cancelled where nobody waits for it any more."""
+        self._begun_s = time.monotonic()
+        self._metrics.add("resnet50_decode_wait_seconds_sum", self._begun_s - self._received_s)
+        self._metrics.add("resnet50_decode_wait_seconds_count")
         if self.is_expired():
             raise self.expired()
         # To ask Triton takes longer than to decode a small image: only worth it for a request that had to wait.
@@ -141,6 +164,8 @@ class _Request:
         """Send the pixels, or why there are none."""
         try:
             pixels = decoded.result()
+            self._metrics.add("resnet50_decode_seconds_sum", time.monotonic() - self._begun_s)
+            self._metrics.add("resnet50_decode_seconds_count")
             self._copy(pixels, pixels)
             self._send(pb_utils.InferenceResponse([pb_utils.Tensor(PIXELS.name, pixels)]))
         except Exception as error:  # a bad image; or no shared memory for the pixels, say
@@ -150,6 +175,7 @@ class _Request:
         """Send an error."""
         if not isinstance(error, Resnet50Error):
             error = Resnet50Error(f"the request failed: {type(error).__name__}: {error}")
+        self._metrics.add("resnet50_refused_total", code=error.triton_code)
         self._send(failure(error))
 
     def _send(self, response: Any) -> None:
