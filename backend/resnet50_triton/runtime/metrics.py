@@ -83,6 +83,7 @@ _FROM_ZERO = (
     "resnet50_cross_checks_total",
     "resnet50_cross_check_mismatches_total",
 )
+_DECODE_TIMES = tuple(f"resnet50_decode_{name}seconds_{part}" for name in ("wait_", "") for part in ("sum", "count"))
 _REFUSALS = ("INVALID_ARG", "UNAVAILABLE", "CANCELLED")
 
 
@@ -108,10 +109,15 @@ class Metrics:
         """Begin the counters of a card, and of refusals."""
         for name in _FROM_ZERO:
             self.add(name, 0.0, card=card)
-        self.start_refusals_at_zero()
+        self._start_refusals()
 
-    def start_refusals_at_zero(self) -> None:
-        """Begin the counters of refusals."""
+    def start_decoding_at_zero(self) -> None:
+        """Begin the counters of `preprocess`."""
+        for name in _DECODE_TIMES:
+            self.add(name, 0.0)
+        self._start_refusals()
+
+    def _start_refusals(self) -> None:
         for code in _REFUSALS:
             self.add("resnet50_refused_total", 0.0, code=code)
 

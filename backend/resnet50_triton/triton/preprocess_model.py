@@ -51,7 +51,7 @@ class PreprocessModel:
         self._waiting: dict[_Request, None] = {}  # taken, not yet begun, in the order they came
         self._waiting_bytes = 0
         self._metrics = Metrics()
-        self._metrics.start_refusals_at_zero()
+        self._metrics.start_decoding_at_zero()
         self._sink = TritonMetrics(args["model_name"], args["model_version"])
         self._lock = threading.Lock()
         self._closed = threading.Event()
