@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.grpc
+from client.fast import make_fast_repository
 from resnet50_triton.server.installation import find_server
-from resnet50_triton.server.process import Ports
+from resnet50_triton.server.process import Ports, Server
 
 pytestmark = pytest.mark.server
 
@@ -50,8 +51,12 @@ def own(tmp_path: Path) -> tuple[Path, Ports]:
     libraries = found.environment(backends).get("LD_LIBRARY_PATH", "")
     program = tmp_path / "own" / "tritonserver"
     program.parent.mkdir()
+    # As one from 26.04 on says that it knows an option, which it takes here for its name's sake.
+    later = 'case " $* " in *" --help "*) echo "  --allow-client-shm <boolean>"; exit 1;; esac\n'
+    later += f'echo "$*" > {shlex.quote(str(tmp_path / "own.argv"))}\n'
+    later += 'for word; do shift; case $word in --allow-client-shm=*) ;; *) set -- "$@" "$word";; esac; done\n'
     program.write_text(
-        f"#!/bin/sh\nexport LD_LIBRARY_PATH={shlex.quote(libraries)}\n"
+        f"#!/bin/sh\n{later}export LD_LIBRARY_PATH={shlex.quote(libraries)}\n"
         f'exec {shlex.quote(str(found.binary))} {shlex.join(options)} "$@"\n'
     )
     program.chmod(0o755)
@@ -134,6 +139,20 @@ def test_the_projects_own_server_loads_it_too(place: Path, sample: Path) -> None
     done = subprocess.run(serve, cwd=place, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (sample / "labels.txt").read_text().splitlines()[0] in done.stdout
+
+
+@pytest.mark.parametrize(("host", "is_given"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_shared_memory_is_asked_for_where_it_has_to_be(
+    place: Path, own: tuple[Path, Ports], monkeypatch: pytest.MonkeyPatch, host: str, is_given: bool
+) -> None:
+    """From a Triton that has it closed by default; and only where none but this machine's users can reach it."""
+    monkeypatch.setenv("TRITONSERVER", str(own[0] / "tritonserver"))
+    repository = make_fast_repository(place / "fast")
+    ports = Ports(host, own[1].http, own[1].grpc, own[1].metrics)  # those that the script sets as well
+    with Server(repository, ports) as server:
+        server.wait_ready()
+        server.kill()
+    assert ("--allow-client-shm=true" in (place / "own.argv").read_text()) == is_given
 
 
 def test_provenance_where_it_is_asked_for(place: Path, sample: Path) -> None:

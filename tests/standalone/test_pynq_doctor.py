@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -208,6 +212,26 @@ def test_help_is_there() -> None:
     assert result.returncode == 0
     for option in ("--xclbin", "--fcweights", "--card", "--url", "--json"):
         assert option in result.stdout
+
+
+def test_limits_and_places_of_a_server(tmp_path: Path) -> None:
+    argv = ["bash", "-c", 'ulimit -n 64; exec "$0" -m resnet50_triton.cli doctor --json', sys.executable]
+    answer = json.loads(subprocess.run(argv, capture_output=True, text=True, check=False).stdout)
+    (found,) = (finding for finding in answer["findings"] if finding["check"] == "limits")
+    assert found["status"] == "failed"
+    assert "ulimit -n 4096" in found["fix"]
+    _, findings = diagnose(TMPDIR=str(tmp_path))
+    assert findings["limits"][0].status == "ok"
+    assert findings["temporary files"][0].status == "ok"
+
+
+def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as somebody:
+        threading.Thread(target=somebody.handle_request, daemon=True).start()
+        (finding,) = doctor_server.reachable(Wanted(url=f"127.0.0.1:{somebody.server_port}"))
+    assert "Unsupported method" in finding.found  # it answered
 
 
 def test_a_repository_is_checked_with_its_files(sample: Path, tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ CHECKS: tuple[tuple[str, Callable[[Wanted], Iterable[Finding]]], ...] = (
     ("libpython", server.libpython),
     ("tritonserver", server.tritonserver),
     ("models", repository.models),
+    ("limits", server.limits),
+    ("temporary files", server.temporary_files),
     ("shared memory", server.shared_memory),
     ("server", server.reachable),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...tensors import PIXELS_SIZE_BYTES
 from .finding import DEFAULT_URL, FAILED, NOTE, OK, WARNING, Finding, Wanted
@@ -74,6 +76,22 @@ def tritonserver(_: Wanted) -> Iterator[Finding]:
         )
 
 
+def limits(_: Wanted) -> Iterator[Finding]:
+    """Whether the limits of this shell let a server start."""
+    from ...server.limits import check_limits
+
+    check_limits()  # raises
+    yield Finding("limits", OK, f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]} open files")
+
+
+def temporary_files(_: Wanted) -> Iterator[Finding]:
+    """Whether a server has a place for its files and regions; what killed servers left there is removed."""
+    from ...server.scratch import Scratch
+
+    with Scratch() as scratch:  # raises
+        yield Finding("temporary files", OK, str(scratch.folder.parent))
+
+
 def shared_memory(_: Wanted, folder: Path = Path("/dev/shm"), needed: int = SHM_BYTES) -> Iterator[Finding]:
     """Whether /dev/shm holds the batches under way; Docker's own limit of 64 MB does not."""
     fix = "docker run --shm-size=1g; in Kubernetes an emptyDir with medium: Memory on /dev/shm"
@@ -120,13 +138,19 @@ def reachable(wanted: Wanted) -> Iterator[Finding]:
 
 
 def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+    with _open(url) as answer:
         return json.load(answer)
+
+
+def _open(url: str) -> Any:
+    # A proxy has nothing to do on the way to this machine.
+    proxies: dict[str, str] | None = {} if urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost") else None
+    return urllib.request.build_opener(urllib.request.ProxyHandler(proxies)).open(url, timeout=_TIMEOUT_S)
 
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+        with _open(url) as answer:
             return bool(answer.status == 200)
     except urllib.error.HTTPError:
         return False
