@@ -17,7 +17,7 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from fuzz.corpus import bombs, encode, images, others
+from fuzz.corpus import bombs, encode, images, others, picture
 from PIL import Image
 from resnet50_triton.decode import DecodeOptions, decode_image
 from resnet50_triton.server.deploy import Deployment
@@ -300,6 +300,25 @@ def test_costly_images_hold_up_nobody(client: Any) -> None:
     assert time.monotonic() - start < 3
     wait_for(answers, 4)
     assert any("more than 100 scans" in str(answer) for answer in answers)
+
+
+def test_what_was_cancelled_while_it_waited_is_not_decoded(client: Any, server: Server) -> None:
+    def metric(name: str) -> float:
+        with urllib.request.urlopen(f"http://{server.metrics_url}/metrics") as page:
+            found = re.search(rf"^{name} (\S+)$", page.read().decode(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    cancelled = r'resnet50_refused_total{code="CANCELLED",model="preprocess",.*}'
+    before = metric(cancelled)
+    large = inputs([encode(picture().resize((4000, 3000)), "JPEG")])
+    calls = [client.async_infer("preprocess", large, lambda result, error: None) for _ in range(60)]  # noqa: ARG005
+    time.sleep(0.5)
+    for call in calls:
+        call.cancel()
+    deadline = time.monotonic() + 60
+    while metric(cancelled) - before < 20 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert metric(cancelled) - before >= 20
 
 
 def test_of_several_images_the_bad_one_is_named(client: Any) -> None:

@@ -111,4 +111,11 @@ def _named(data: bytes) -> str:
 
 def _in_hex(message: str) -> str:
     """A message of Pillow's with the bytes that it shows as Python does (b'IDAT') in hex, and no more than a line."""
-    return _BYTES.sub(lambda found: f"{ast.literal_eval(found[0]).hex(' ')} (hex)", message)[:200]
+
+    def hexed(found: re.Match[str]) -> str:
+        try:
+            return f"{ast.literal_eval(found[0]).hex(' ')} (hex)"
+        except (ValueError, SyntaxError):  # the file's text, which only looks so
+            return "(bytes)"
+
+    return _BYTES.sub(hexed, message)[:200]
