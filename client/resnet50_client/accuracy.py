@@ -121,7 +121,7 @@ class Column(Sequence[Any]):
 
     def numbers(self) -> npt.NDArray[np.float64]:
         """All of it as an array."""
-        return np.fromiter((value for (value,) in self._db.execute(self._query)), np.float64)
+        return np.fromiter((value for (value,) in self._db.execute(self._query)), np.float64, len(self))
 
 
 class AccuracyCounts:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from resnet50_client.accuracy import Column
+from resnet50_client.database import open_notes
 from resnet50_client.prediction import Prediction
 
 # What the server tells of an image, Unix time, in order. With the client's start, these are the original's seven.
@@ -81,7 +82,7 @@ class Profile:
         Args:
             cards: as configured, such as "software:0", for servers without `--provenance`.
         """
-        self._seconds = {name: array("f") for name in DERIVED}  # of each image, of which they are known
+        self._seconds = open_notes(f"CREATE TABLE seconds ({', '.join(DERIVED)})")  # of each image; NULL if unknown
         self._total_s = 0.0
         self._kernel_s: dict[str, float] = {}  # by card; each image's share of its batch
         self._runs = 0.0
@@ -91,8 +92,9 @@ class Profile:
     def add(self, prediction: Prediction) -> None:
         """Note one image."""
         derived, told = derive(prediction), prediction.provenance
-        for name, seconds in derived.items():
-            self._seconds[name].append(seconds)
+        if derived:
+            insert = f"INSERT INTO seconds VALUES ({', '.join('?' * len(DERIVED))})"
+            self._seconds.execute(insert, tuple(map(derived.get, DERIVED)))
         self._total_s += derived.get("total", 0.0)
         if told and "accelerator" in derived:
             batch = max(1, told.batch_size)
@@ -110,12 +112,12 @@ class Profile:
     def table(self) -> list[tuple[str, list[float]]]:
         """For each known time: count, mean, standard deviation, minimum, quartiles, maximum; in seconds."""
         rows = []
-        for name, values in self._seconds.items():
-            seconds = np.frombuffer(values, np.float32)
+        for name in DERIVED:
+            seconds = Column(self._seconds, f"SELECT {name} FROM seconds WHERE {name} IS NOT NULL").numbers()
             if len(seconds):
                 quartiles = [float(q) for q in np.quantile(seconds, [0, 0.25, 0.5, 0.75, 1])]
-                deviation = float(seconds.std(ddof=1, dtype=float)) if len(seconds) > 1 else 0.0
-                rows.append((name, [float(len(seconds)), float(seconds.mean(dtype=float)), deviation, *quartiles]))
+                deviation = float(seconds.std(ddof=1)) if len(seconds) > 1 else 0.0
+                rows.append((name, [float(len(seconds)), float(seconds.mean()), deviation, *quartiles]))
         return rows
 
     def stages(self, run_s: float, client_cpu_s: float, models_busy_s: Mapping[str, float]) -> list[Stage]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import islice
@@ -11,7 +12,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from resnet50_client.accuracy import Proportion
+from resnet50_client.accuracy import AccuracyCounts, Proportion
 from resnet50_client.comparison import Change
 from resnet50_client.images import Item, as_item
 from resnet50_client.screen import describe_class, printable
@@ -21,6 +22,7 @@ WORST = 20  # classes, and pairs of classes
 LISTED = 200  # files of each kind of trouble
 THUMBNAIL = 112  # pixels, the longer side
 BARS = 40  # of a histogram
+FIFTHS = 5  # of the margins
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --dim: #667; --paper: #fff; --line: #d8dce2;
   --good: #2f8f5b; --bad: #c4442f }
@@ -37,7 +39,7 @@ th, .dim, figcaption { color: var(--dim); font-weight: normal }
 figure { margin: 0; width: 9.5rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere }
 figure img, .none { height: 7rem; max-width: 9.5rem; object-fit: contain } .none { background: var(--line) }
 svg { max-width: 100%; min-width: 28rem; height: auto } svg text { fill: var(--dim); font-size: 11px }
-details { margin: .3rem 0 }
+details { margin: .3rem 0 } @media print { body { margin: 0; max-width: none } section { break-inside: avoid } }
 """
 
 
@@ -57,6 +59,7 @@ def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
             "Top-1 and top-5, with 95 % intervals (Wilson)",
             _intervals([("top-1", counts.top1), ("top-5", counts.top5)]),
         ),
+        _section("The run", _table(summary.run_facts())),
         _section("Who answered", _table(summary.facts())),
         _section("Coverage", _coverage(summary)),
         _section(
@@ -69,8 +72,10 @@ def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
                 "",
             ),
         ),
-        _section("Latency of a request, s", _histogram([("all", "--dim", counts.latencies_s.numbers())], "s")),
+        _section("How far the margin can be trusted", _reliability(counts)),
+        _section("Latency of a request, ms", _latency(1e3 * counts.latencies_s.numbers())),
         _section("Worst classes", _worst_classes(summary)),
+        _section("Every class", _every_class(summary)),
         _section("Confusion matrix", _confusion(summary)),
         _section("Wrong answers, the surest first", _gallery(summary, items)),
     ]
@@ -192,6 +197,40 @@ def _histogram(series: Sequence[tuple[str, str, npt.NDArray[np.float64]]], unit:
     return f'<svg viewBox="0 0 640 140" width="640" role="img">{"".join(bars)}{ends}</svg><p>{key}{note}</p>'
 
 
+def _latency(milliseconds: npt.NDArray[np.float64]) -> str:
+    """From sending to the answer, retries included."""
+    if not len(milliseconds):
+        return ""
+    rows = [tuple(float(q) for q in np.quantile(milliseconds, [0.5, 0.9, 0.99, 1]))]
+    return _histogram([("all", "--dim", milliseconds)], "ms") + _table(rows, ("50 %", "90 %", "99 %", "longest"))
+
+
+def _reliability(counts: AccuracyCounts) -> str:
+    """Top-1 of the images in each fifth of the margins: where it rises, a large margin is worth something."""
+    right, wrong = counts.margins[True].numbers(), counts.margins[False].numbers()
+    margins = np.concatenate([right, wrong])
+    if len(margins) < FIFTHS:
+        return ""
+    edges = np.unique(np.quantile(margins, np.linspace(0, 1, FIFTHS + 1)))
+    rows: list[tuple[object, ...]] = []
+    for i, (low, high) in enumerate(itertools.pairwise(edges)):
+        last = i == len(edges) - 2
+        hits, misses = (int(((low <= m) & ((m <= high) if last else (m < high))).sum()) for m in (right, wrong))
+        low_share, high_share = Proportion(hits, hits + misses).interval
+        share = f"{100 * hits / (hits + misses):.1f} %"
+        rows.append((f"{low:,.0f} to {high:,.0f}", share, f"{low_share:.0%} to {high_share:.0%}", hits + misses))
+    return _table(rows, ("margin", "right", "95 % interval", "images"))
+
+
+def _every_class(summary: Summary) -> str:
+    rows = [
+        (summary.class_name(label), count.right, count.scored, f"{100 * count.right / count.scored:.0f} %")
+        for label, count in sorted(summary.counts.worst_classes)
+    ]
+    table = _table(rows, ("class", "right", "of", "share"))
+    return f"<details><summary>{len(rows)} classes with scored images</summary>{table}</details>" if rows else ""
+
+
 def _coverage(summary: Summary) -> str:
     counts = summary.counts
     rows = [("scored", counts.scored), ("failed", len(counts.failed)), ("unlabelled", len(counts.unlabelled)),
@@ -237,7 +276,7 @@ def _matrix(summary: Summary) -> str:
         for class_id in (label, answer):
             wrong[class_id] = wrong.get(class_id, 0) + count
     shown = sorted(sorted(wrong, key=lambda class_id: -wrong[class_id])[:WORST])
-    size, left = 18, 190
+    size, left, top = 18, 190, 120
     cells = []
     for y, label in enumerate(shown):
         name = summary.class_name(label)
@@ -256,10 +295,13 @@ def _matrix(summary: Summary) -> str:
                     f'fill="var({colour})" '
                     f'opacity="{0.2 + 0.8 * count / count_of.scored:.2f}"><title>{_text(tip)}</title></rect>'
                 )
-    side = size * len(shown)
+    for x, answer in enumerate(shown):
+        at = f"translate({left + size * x + 13} -4) rotate(-60)"
+        cells.append(f'<text transform="{at}">{_text(summary.class_name(answer)[:20])}</text>')
+    width, height = left + size * len(shown) + 70, top + size * len(shown)
     return (
-        f'<svg viewBox="0 0 {left + side} {side}" width="{left + side}" role="img">{"".join(cells)}</svg>'
-        '<p class="dim">Rows: what it is. Columns, in the same order: what it is taken for. '
+        f'<svg viewBox="0 {-top} {width} {height}" width="{width}" role="img">{"".join(cells)}</svg>'
+        '<p class="dim">Rows: what it is. Columns: what it is taken for. '
         "The stronger the colour, the more of the row's images.</p>"
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -41,6 +43,7 @@ class Summary:
     profile_table: Sequence[tuple[str, list[float]]] = ()
     profile_lines: Sequence[str] = ()
     faults: Sequence[tuple[str, str]] = ()  # images at which the servers failed, the last few, with the error
+    command: Sequence[str] = ()  # the words after the program's name
     fault_count: int = 0  # all of them: they have no answer, and are asked for again by --resume
 
     @property
@@ -94,6 +97,17 @@ class Summary:
             ("not told", "" if self.server.tells_provenance else UNTOLD),
         ]
         return [(name, value) for name, value in rows if value]
+
+    def run_facts(self) -> list[tuple[str, str]]:
+        """When and how it was run, as rows of two."""
+        limit = "none" if self.min_top1 is None else f"{self.min_top1:g} %: {'passed' if self.passed else 'not passed'}"
+        speed = f"{self.images_per_s:.1f} images/s, {self.concurrency} in flight, {self.duration_s:.1f} s"
+        return [
+            ("date", datetime.now().astimezone().isoformat(" ", "seconds")),
+            ("command", shlex.join(["resnet50-client", *self.command])),
+            ("top-1 asked for", limit),
+            ("speed", speed + (f"; {self.resumed} images were done before" if self.resumed else "")),
+        ]
 
     def troubles(self) -> list[tuple[str, Sequence[Any]]]:
         """Kinds of images that were not scored, each with its files, for `describe_file`."""

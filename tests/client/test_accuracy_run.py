@@ -208,6 +208,13 @@ def test_the_report_is_one_file_with_everything(run: Run, server: Server, sample
     for title in ("Worst classes", "Confusion matrix", "Margin between", "Latency", "Coverage", "Who answered"):
         assert title in page
     assert page.count("<svg") == page.count("</svg>") >= 3
+    for title in ("The run", "Every class", "How far the margin can be trusted", "Latency of a request, ms"):
+        assert title in page
+    assert f"resnet50-client accuracy {folder}" in page
+    assert "<th class=n>99 %</th>" in page
+    assert page.count('<text transform="translate') >= 2  # the matrix names its columns
+    classes = {line.split()[1] for line in [*wrong, *lines[2:]]}
+    assert f"{len(classes)} classes with scored images" in page
 
 
 @pytest.mark.parametrize("pixels", [False, True])

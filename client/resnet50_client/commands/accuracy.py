@@ -219,6 +219,7 @@ class _Run:
                     profile_table=profile.table() if profile else (),
                     profile_lines=lines,
                     faults=self.faults,
+                    command=sys.argv[1:],
                     fault_count=self.fault_count,
                 )
                 self._show(summary)
