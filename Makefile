@@ -37,11 +37,11 @@ $(VENV)/.notebook: $(VENV)/.packages
 setup: $(VENV)/.packages ## the virtual environment with both packages
 
 .PHONY: sample
-sample: setup ## the sample network, its weights and pictures (built once)
+sample: setup ## the sample network, its weights and images (built once)
 	@$(BIN)/resnet50-pynq build-sample -o $(SAMPLE)
 
 .PHONY: run
-run: sample ## start the server on the software card, classify the sample's pictures, print the result, end
+run: sample ## start the server on the software card, classify the sample images, print the accuracy, exit
 	@$(BIN)/resnet50-pynq serve --sample $(SAMPLE) --free-ports -- \
 		$(BIN)/resnet50-client accuracy $(SAMPLE)/images --labels $(SAMPLE)/images/labels.txt --url {grpc}
 
@@ -65,18 +65,19 @@ test-long: $(VENV)/.tools sample ## the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 .PHONY: check
-check: $(VENV)/.tools ## ruff, mypy (strict), layer rules
+check: $(VENV)/.tools ## ruff, mypy (strict), layer rules, prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/check-prose
 
 .PHONY: docs
-docs: $(VENV)/.docs ## the documentation as a site, build/site/index.html; `mkdocs serve` shows it with search
+docs: $(VENV)/.docs ## build the documentation as a site, build/site/index.html; `mkdocs serve` shows it with search
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "build/site/index.html"
 
 .PHONY: notebook
-notebook: $(VENV)/.notebook sample ## notebooks/ in JupyterLab: pictures with their names, rate and power drawn live
+notebook: $(VENV)/.notebook sample ## notebooks/ in JupyterLab: images with their names, live plots of rate and power
 	$(BIN)/jupyter lab $(ARGS) notebooks/resnet50.ipynb
 
 .PHONY: wheels
@@ -93,7 +94,7 @@ bench: $(VENV)/.tools sample perf-analyzer ## load on the whole server by perf_a
 	@$(BIN)/python -m benchmarks.perf $(if $(BENCH_S),--budget-s $(BENCH_S)) $(ARGS)
 
 .PHONY: bench-compare
-bench-compare: $(VENV)/.tools ## what moved beyond noise between two results of make bench: OLD=a.json NEW=b.json (default: the committed and the last)
+bench-compare: $(VENV)/.tools ## what changed beyond noise between two results of make bench: OLD=a.json NEW=b.json (default: the committed and the last)
 	@$(BIN)/python -m benchmarks.perf.compare $(ARGS) $(or $(OLD),benchmarks/results/load.json) $(or $(NEW),build/bench/load.json)
 
 .PHONY: performance
@@ -134,7 +135,7 @@ fault-report: $(VENV)/.tools sample ## every fault of a card through the real se
 	@PYTHONPATH=tests $(BIN)/python -m chaos.fault_report $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/.tools sample ## load with faults and reloads: nothing may grow (SOAK_S=1800 for half an hour)
+soak: $(VENV)/.tools sample ## soak test: load with faults and reloads; memory, files and threads must not grow (SOAK_S=1800 for half an hour)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.soak $(ARGS)
 
 .PHONY: storm

@@ -5,18 +5,18 @@
     │   ├── BadImage           bytes that are no picture we accept
     │   ├── BadPixels          a pixel tensor of the wrong shape or type
     │   └── Unsupported        something this xclbin cannot give
-    ├── Cancelled              the caller took the request back          CANCELLED
+    ├── Cancelled              the caller took the request back         CANCELLED
     ├── Expired                the request's own timeout has passed      UNAVAILABLE
-    ├── Overloaded             more requests wait than may           UNAVAILABLE
-    ├── SetupError             the deployment is wrong: files, parameters INVALID_ARG
+    ├── Overloaded             more requests wait than may              UNAVAILABLE
+    ├── SetupError             the deployment is wrong: file, parameter INVALID_ARG
     │   ├── BadParameter       a model parameter or option
     │   ├── BadWeights         the FC weights file
     │   ├── BadNetwork         a network parameter file
-    │   ├── BadXclbin       an xclbin
+    │   ├── BadXclbin          an xclbin
     │   └── ServerNotFound     no tritonserver, or one that cannot start
     └── CardError              the card's fault, retry elsewhere          UNAVAILABLE
         ├── CardNotFound       no such card
-        ├── CardTimeout        a kernel start missed its deadline
+        ├── CardTimeout        a run missed its deadline
         ├── WrongResult        the card computed something else than the known answer
         └── CardRule           use that the hardware forbids
 
@@ -109,7 +109,7 @@ class CardNotFound(CardError):
 
 
 class CardTimeout(CardError):
-    """A kernel start that missed its deadline."""
+    """A run that missed its deadline."""
 
 
 class WrongResult(CardError):

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--request-images", type=int, default=1, help="images in a request (default: %(default)s)")
     args = parser.parse_args()
     machine = Machine(cards=args.cards, request_images=args.request_images)
-    print("| images/s | of its peak | images a start | card busy | queue | wait | median | p99 | p99, formula |")
+    print("| images/s | of its peak | batch size | card busy | queue | wait | median | p99 | p99, formula |")
     print("|---|---|---|---|---|---|---|---|---|")
     for rate in RATES:
         load = rate * args.cards

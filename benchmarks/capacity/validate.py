@@ -1,9 +1,9 @@
 """The capacity model against a real server: `make bench-capacity`.
 
 One tritonserver with the timing card (an Alveo's time) takes a Poisson stream from perf_analyzer, pixels in shared
-memory, at several rates. The simulation gets the card's curve and three figures measured here: the time to copy an
-image, and, from the first row, what is added to a request (`overhead_s`); it predicts the other rows. perf_analyzer
-runs on the server's cores, so that its own cost is in the measured latencies.
+memory, at several rates. The simulation gets the card's latency model and three figures measured here: the time to
+copy an image, and, from the first row, what is added to a request (`overhead_s`); it predicts the other rows.
+perf_analyzer runs on the server's cores, so that its own cost is in the measured latencies.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def main() -> int:
     before = result["made"]["machine"]["load_average_before"]
     print(f"\nload average before {before:.1f}; copy {1e3 * machine.copy_s:.3f} ms an image (first row), ", end="")
     print(f"overhead {1e3 * machine.overhead_s:.2f} ms a request (from the first row's median)\n")
-    print("| images a request | images/s offered | measured | (model, measured:) images a start ", end="")
+    print("| images a request | images/s offered | measured | (model, measured:) batch size ", end="")
     print("| median | p99 | card busy | queue | wait |\n|---|---|---|---|---|---|---|---|---|")
     results = []
     for row in rows:

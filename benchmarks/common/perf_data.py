@@ -1,4 +1,4 @@
-"""Input data for perf_analyzer, without the right answers in it that `resnet50-client perf-data` writes."""
+"""Input data for perf_analyzer, without the expected answers that `resnet50-client perf-data` writes."""
 
 from __future__ import annotations
 

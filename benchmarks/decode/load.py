@@ -1,4 +1,4 @@
-"""Keeps `classify` busy with JPEGs: so many requests under way at once, from a process of its own.
+"""Keeps `classify` busy with JPEGs: so many requests in flight, from a process of its own.
 
     python load.py URL FOLDER BATCH CONCURRENCY grpc|shm SECONDS
 
@@ -65,7 +65,7 @@ class Load:
         self.free.release()
 
     def close(self, concurrency: int) -> None:
-        for _ in range(concurrency):  # closing the client would cancel what is under way
+        for _ in range(concurrency):  # closing the client would cancel what is in flight
             self.free.acquire()
         for name, region in self.regions:
             self.client.unregister_system_shared_memory(name)

@@ -62,7 +62,7 @@ def main() -> None:
     photos.add_argument(parser)
     parser.add_argument("--sample", type=Path, default=photos.ROOT / "build" / "sample", metavar="FOLDER")
     parser.add_argument("--batch", type=int, default=8, help="images a request (default: 8)")
-    parser.add_argument("--concurrency", type=int, default=32, help="requests under way (default: 32)")
+    parser.add_argument("--concurrency", type=int, default=32, help="requests in flight (default: 32)")
     parser.add_argument("--seconds", type=float, default=4, help="of each turn (default: 4)")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("-o", "--output", type=Path, default=photos.ROOT / "build" / "bench-saturation.json")

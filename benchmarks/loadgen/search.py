@@ -1,4 +1,4 @@
-"""The highest rate at which a server keeps its promise. No I/O."""
+"""The highest rate at which a server meets its latency target. No I/O."""
 
 from __future__ import annotations
 

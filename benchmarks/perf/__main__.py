@@ -47,7 +47,7 @@ CEILINGS_S, CEILING_ROUNDS = 1.0, 3  # of each stage alone
 CEILINGS_TAKE_S = 45.0  # all of them, about
 AROUND_S = 1.3  # what a measurement takes beyond its windows, about: perf_analyzer's start and its way to a stable load
 LEAST_S, MOST_S = 0.9, 10.0  # of windows
-LONGER = 3  # a promise is measured for so much longer
+LONGER = 3  # a target is measured for so much longer
 INTERRUPTED = 130
 
 
@@ -161,7 +161,7 @@ def run(rows: Sequence[Row], rounds: int, seconds: float, budget_s: float, setup
                 print(f"no time for round {number + 1}: the machine is slow, or busy otherwise")
                 break
             for row in rows:
-                point = bench.measure(row, seconds * (LONGER if row.case.is_promised else 1))
+                point = bench.measure(row, seconds * (LONGER if row.case.has_target else 1))
                 done += 1
                 left_s = (time.monotonic() - begin_s) / done * (total - done)
                 print(

@@ -42,8 +42,8 @@ class Case:
         return f"{self.server}: {self.input} over {self.transport}, {self.concurrency} x {self.batch}"
 
     @property
-    def is_promised(self) -> bool:
-        """Whether a promise is held against it (`checks`)."""
+    def has_target(self) -> bool:
+        """Whether it is measured against a target (`checks`)."""
         load = (self.concurrency, self.batch)
         return self.server == TIMING.name and self.input == PIXELS and load in ((1, 1), (4, FULL))
 

@@ -18,7 +18,7 @@ HEAD = """\
 # Performance
 
 *Made by `make performance` from `benchmarks/results/*.json`: do not edit it. `make bench-all` measures everything
-again and makes it anew.*
+and writes this page again.*
 
 Nothing here was measured on a real card. Two stand-ins were:
 
@@ -103,7 +103,7 @@ def _checks(results: Results) -> list[str]:
         )
     if not points:
         rows.append(("software card against a CPU server", "more images/s at no longer p99", "-", NOT_MEASURED))
-    return ["## What was promised", "", *_table(("", "asked", "figure", "verdict"), rows), ""]
+    return ["## Targets", "", *_table(("", "asked", "figure", "verdict"), rows), ""]
 
 
 def _bold(verdict: str) -> str:

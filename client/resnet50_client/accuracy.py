@@ -171,7 +171,7 @@ class AccuracyCounts:
 
     @property
     def worst_classes(self) -> list[tuple[int, ClassCount]]:
-        """Labels with their counts, the lowest share of right answers first, of equal shares the more often seen."""
+        """Labels with their counts, the lowest accuracy first, of equal shares the more often seen."""
         rows = self._rows(
             "SELECT label, name, COUNT(*) AS scored, SUM(verdict = 'right') AS correct FROM results "
             "LEFT JOIN class ON class.id = label WHERE verdict IN ('right', 'wrong') "

@@ -83,7 +83,7 @@ class Prediction:
     xclbin_uuid: str | None = None  # of the answer where the server tells, or else of its configuration
     provenance: Provenance | None = None  # only from a server with `--provenance`
     times: Times | None = None
-    is_server_fault: bool = False  # the error is the server's: the image may be asked for anew
+    is_server_fault: bool = False  # the error is the server's: the image may be asked for again
 
     @property
     def class_ids(self) -> tuple[int, ...]:

@@ -161,10 +161,10 @@ class Profile:
             return f"the bottleneck is the {stage.name}, busy {busy} of the time: {stage.advice}"
         in_flight = self._total_s / run_s if run_s > 0 else 0.0
         if in_flight >= 0.8 * concurrency:
-            return f"nothing is busy, and {in_flight:.0f} of {concurrency} images are in flight: raise --concurrency"
+            return f"no bottleneck found, {in_flight:.0f} of {concurrency} images in flight: raise --concurrency"
         return (
-            f"nothing is busy, and only {in_flight:.0f} of {concurrency} images are in flight: "
-            "too few images to tell, or reading them is slow"
+            f"no bottleneck found: too few images in flight ({in_flight:.0f} of {concurrency}); "
+            "the run is too short, or reading the images is slow"
         )
 
     def lines(self, run_s: float, client_cpu_s: float, models_s: Mapping[str, float], concurrency: int) -> list[str]:

@@ -99,7 +99,7 @@ class Results:
         if recorded and recorded < known and not resume:
             raise DatasetError(
                 f"'{self.path}' is a run that was cut short after {recorded} of {known} images: "
-                "go on with --resume, or delete it to start anew"
+                "go on with --resume, or delete it to start again"
             )
         self.db.execute("BEGIN")
         self.db.execute("CREATE TEMP TABLE asked (position INTEGER PRIMARY KEY, file, label)")

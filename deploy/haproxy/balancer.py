@@ -96,7 +96,7 @@ class State:
     """What the balancer says of one replica."""
 
     status: str  # "UP", "DOWN", "DRAIN", "MAINT", or on the way between two, "UP 1/2"
-    under_way: int  # requests that it has
+    in_flight: int  # requests that it has
     answered: int  # since the balancer started
     resent: int  # requests that went to another replica, because this one could not be reached
 
@@ -118,10 +118,10 @@ class Balancer:
         for name in dict.fromkeys(row["svname"] for row in table if row["pxname"] == BACKENDS[0]):
             rows = [row for row in table if row["svname"] == name and row["pxname"] in BACKENDS]
             if name not in ("BACKEND", "FRONTEND"):
-                under_way, answered, resent = (
+                in_flight, answered, resent = (
                     sum(int(row[column] or 0) for row in rows) for column in ("scur", "stot", "wredis")
                 )
-                states[name] = State(rows[0]["status"], under_way, answered, resent)
+                states[name] = State(rows[0]["status"], in_flight, answered, resent)
         return states
 
     def drain(self, name: str, timeout_s: float) -> None:
@@ -132,7 +132,7 @@ class Balancer:
         """
         self._set(name, "drain")
         deadline = time.monotonic() + timeout_s
-        while left := self.states()[name].under_way:
+        while left := self.states()[name].in_flight:
             if time.monotonic() > deadline:
                 raise BalancerError(f"{name} still has {left} requests after {timeout_s:g} s; it gets no new ones")
             time.sleep(0.05)
@@ -197,9 +197,9 @@ def main() -> int:
             balancer.drain(options.name, options.timeout_s)
         elif options.command == "ready":
             balancer.ready(options.name)
-        print(f"{'replica':12}{'state':10}{'under way':>10}{'answered':>10}{'resent':>8}")
+        print(f"{'replica':12}{'state':10}{'in flight':>10}{'answered':>10}{'resent':>8}")
         for name, state in balancer.states().items():
-            print(f"{name:12}{state.status:10}{state.under_way:10}{state.answered:10}{state.resent:8}")
+            print(f"{name:12}{state.status:10}{state.in_flight:10}{state.answered:10}{state.resent:8}")
     except BalancerError as error:
         print(f"balancer.py: {error}", file=sys.stderr)
         return 1

@@ -71,7 +71,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     ),
     "Load": (
         Panel(
-            "Images in a start",
+            "Batch size",
             "short",
             (
                 _recorded("job:resnet50_batch_size:mean1m", "mean"),
@@ -113,7 +113,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (
                 _changes("resnet50_timeouts_total", "{{card}} deadline missed"),
                 _changes("resnet50_recoveries_total", "{{card}} came back"),
-                _changes("resnet50_selftest_mismatches_total", "{{card}} known picture wrong"),
+                _changes("resnet50_selftest_mismatches_total", "{{card}} self-test failed"),
                 _changes("resnet50_cross_check_mismatches_total", "{{card}} live batch wrong"),
             ),
             "Wrong results page.",

@@ -183,7 +183,7 @@ def test_the_document_says_what_is_missing() -> None:
     assert "| software card against a CPU server | more images/s at no longer p99 | - | not measured |" in text
     lost = deepcopy(result(row()))
     lost["rows"] = []
-    assert "**" not in document.render({"load": {**lost, "checks": []}}).split("## What was promised")[1].split("##")[0]
+    assert "**" not in document.render({"load": {**lost, "checks": []}}).split("## Targets")[1].split("##")[0]
 
 
 def way(*stages: Stage, reached: float = 100.0) -> Way:

@@ -1,4 +1,4 @@
-"""The capacity model: results of queueing theory come out of the simulation, and plans keep what they promise."""
+"""The capacity model: results of queueing theory come out of the simulation, and plans meet their targets."""
 
 from __future__ import annotations
 

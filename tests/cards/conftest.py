@@ -1,4 +1,4 @@
-"""The cards that are here, each with an image, weights, pictures and the right answers.
+"""The cards that are here, each with an xclbin, weights, images and the expected outputs.
 
 An Alveo takes part where XRT finds one and RESNET50_XRT_XCLBIN names an image for it: the published xclbin, whose
 network the tests know from the shared test material, or one whose network RESNET50_XRT_NETWORK names (an .npz). The

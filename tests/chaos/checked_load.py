@@ -112,7 +112,7 @@ class CheckedLoad:
         return Outcome(sent_s, time.monotonic(), RIGHT if right else WRONG)
 
     def right_since(self, moment_s: float) -> int:
-        """Right answers to requests sent since a moment."""
+        """Correct answers to requests sent since a moment."""
         with self._lock:
             return sum(o.what == RIGHT and o.sent_s >= moment_s for o in self.outcomes)
 

@@ -1,7 +1,7 @@
 """Every fault through the real server under load, as a table: `make fault-report` writes docs/faults-table.md.
 
 A fault is injected into the card while clients keep sending. Each request is accounted for. Recovery is the
-time from the injection to the first right answer to a request that was sent after the last failure.
+time from the injection to the first correct answer to a request that was sent after the last failure.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Case:
 
 
 CASES = (
-    Case("a start hangs", ({"fault": "hang"},)),
-    Case("a start takes 0.5 s longer, within its deadline", ({"fault": "slow", "seconds": 0.5, "count": 2},)),
-    Case("a start takes 8 s longer", ({"fault": "slow", "seconds": 8.0},)),
+    Case("a run hangs", ({"fault": "hang"},)),
+    Case("a run takes 0.5 s longer, within its deadline", ({"fault": "slow", "seconds": 0.5, "count": 2},)),
+    Case("a run takes 8 s longer", ({"fault": "slow", "seconds": 8.0},)),
     Case("copying to the card fails", ({"fault": "sync_to_device"},)),
     Case("copying from the card fails", ({"fault": "sync_from_device"},)),
     Case("the card vanishes for 1 s", ({"fault": "vanish", "seconds": 1.0},)),
@@ -54,7 +54,7 @@ CASES = (
     Case("a hang, and another in the recovery", ({"fault": "hang", "count": 2},)),
     Case("wrong results, every batch checked in software", ({"fault": "wrong"},), {"cross_check_percent": "100"}),
     Case(
-        "wrong results for good, known picture every 0.5 s",
+        "permanently wrong results, self-test every 0.5 s",
         ({"fault": "wrong", "count": 1000},),
         {"selftest_interval_s": "0.5", "recovery_attempts": "2"},
         wrong_allowed=True,

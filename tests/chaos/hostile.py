@@ -107,7 +107,7 @@ class Hostile:
 
     @contextlib.contextmanager
     def _costly_images(self, client: Any) -> Iterator[Sender]:
-        """Two for each of two workers under way at a time."""
+        """Two for each of two workers in flight."""
         room = threading.Semaphore(4)
         counts = self.counts["costly images"]
 

@@ -75,7 +75,7 @@ class Screen:
     def _live(self, title: str, fleet: Fleet, ended: threading.Event) -> None:
         while not ended.wait(LIVE_S):
             try:
-                states = "  ".join(f"{name} {s.status} {s.under_way}" for name, s in fleet.balancer.states().items())
+                states = "  ".join(f"{name} {s.status} {s.in_flight}" for name, s in fleet.balancer.states().items())
             except BalancerError as error:
                 states = str(error)
             seconds = time.monotonic() - self._start_s
@@ -84,7 +84,7 @@ class Screen:
 
 
 def summary(fleet: Fleet, phases: Sequence[Phase], accuracy: Mapping[str, Any] | None) -> dict[str, Any]:
-    """All figures, for the JSON file; completes those of the phases. Call when no request is under way.
+    """All figures, for the JSON file; completes those of the phases. Call when no request is in flight.
 
     Args:
         fleet: with its clients ended.

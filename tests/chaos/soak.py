@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--sample", type=Path, default=SAMPLE)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "soak.json")
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("SOAK_S", "120")))
-    parser.add_argument("--reload-s", type=float, default=300.0, help="the model is loaded anew so often; 0: never")
+    parser.add_argument("--reload-s", type=float, default=300.0, help="time between reloads of the model; 0: never")
     options = parser.parse_args()
     pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
     expected = expected_logits(options.sample, pixels)
@@ -121,7 +121,7 @@ def _run(
 
 
 def _recover_once(faults: Path) -> None:
-    """Let the card be programmed anew before its process is looked at: the first time costs memory that is kept."""
+    """Let the card be programmed again before its process is looked at: the first time costs memory that is kept."""
     inject(faults, {"fault": "sync_from_device"})
     time.sleep(4.0)
     inject(faults)

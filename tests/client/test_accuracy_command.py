@@ -138,7 +138,7 @@ def test_ctrl_c_reports_what_was_done(start: Any, url: str, jpegs: list[Path], t
     labels.write_text("".join(f"{i:05}.jpg 0\n" for i in range(count)))
     process = start("accuracy", many, "--labels", labels, "--url", url, "--show", "all")
     process.stdout.readline()
-    process.stdout.readline()  # the first image's row: the run is under way
+    process.stdout.readline()  # the first image's row: the run has begun
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130

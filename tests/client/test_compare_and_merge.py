@@ -42,7 +42,7 @@ def test_mcnemar_of_many_images() -> None:
     ("only_a", "only_b", "images"), [(0, 0, 50), (3, 1, 40), (12, 30, 200), (1000, 1100, 50_000), (0, 5, 5)]
 )
 def test_the_interval_is_walds_with_half_an_image_in_each_cell(only_a: int, only_b: int, images: int) -> None:
-    """Computed anew from single images: the mean of 1, -1 and 0 with its standard error."""
+    """Computed again from single images: the mean of 1, -1 and 0 with its standard error."""
     both = images - only_a - only_b
     values, weights = np.array([-1.0, 1.0, 0.0]), np.array([only_a + 0.5, only_b + 0.5, both + 1.0])
     mean = np.average(values, weights=weights)

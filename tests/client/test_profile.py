@@ -98,7 +98,7 @@ def test_the_bottleneck_is_named_with_what_to_do() -> None:
     assert "the card, busy 80 % of the time: it computes on the CPU" in verdict(software, 0.0125)
     assert "the preprocess, busy 90 %" in verdict(large, 1.0, preprocess=0.9)
     assert "the client, busy 95 %" in verdict(large, 1.0, cpu_s=0.95)
-    assert "1 of 64 images are in flight: too few images" in verdict(large, 1.0)
+    assert "too few images in flight (1 of 64)" in verdict(large, 1.0)
     assert "raise --concurrency" in verdict(large, 1.0, concurrency=1)
 
 

@@ -31,7 +31,7 @@ def val(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job(val: Path, tmp_path: Path) -> Callable[[str], list[Any]]:
-    """The options of a run with results in a file of this name, and few images under way, so that it takes a while."""
+    """The options of a run with results in a file of this name, and few images in flight, so that it takes a while."""
 
     def options(outfile: str, *others: Any) -> list[Any]:
         labels = val.with_suffix(".labels.txt")

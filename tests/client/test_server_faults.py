@@ -1,4 +1,4 @@
-"""What is the server's fault is asked again, is never recorded as an answer, and is asked for anew by --resume."""
+"""What is the server's fault is asked again, is never recorded as an answer, and is asked for again by --resume."""
 
 from __future__ import annotations
 

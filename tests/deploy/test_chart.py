@@ -1,4 +1,4 @@
-"""The chart and KServe's manifests: linted, rendered by the real helm, held to schemas, and to what they promise."""
+"""The chart and KServe's manifests: linted, rendered by the real helm, checked against schemas."""
 
 from __future__ import annotations
 

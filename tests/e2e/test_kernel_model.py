@@ -1,4 +1,4 @@
-"""The kernel model through the real server: origin of answers, metrics, refusals, loading anew, ending."""
+"""The kernel model through the real server: provenance, metrics, refusals, reloading, shutdown."""
 
 from __future__ import annotations
 

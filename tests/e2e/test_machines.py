@@ -292,7 +292,7 @@ def test_a_stub_that_was_stopped_ends_nothing(sample: Path) -> None:
             stub.send_signal(signal.SIGCONT)
         limit_s = time.monotonic() + 60
         answered = 0
-        while answered < 20 and time.monotonic() < limit_s:  # it serves, as it did or anew
+        while answered < 20 and time.monotonic() < limit_s:  # it serves, as before or again
             assert process.poll() is None
             time.sleep(0.25)
             with contextlib.suppress(Exception), tritonclient.grpc.InferenceServerClient(ports.grpc_url) as client:

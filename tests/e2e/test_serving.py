@@ -1,4 +1,4 @@
-"""The real tritonserver on the software card: right answers over both protocols, and faults that stay alone."""
+"""The real tritonserver on the software card: correct answers over both protocols, and faults that stay alone."""
 
 from __future__ import annotations
 

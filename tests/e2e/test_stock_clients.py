@@ -1,4 +1,4 @@
-"""What NVIDIA's example clients ask of a model, and what any client may ask: restated here, with the stock library."""
+"""What NVIDIA's example clients ask of a model, and what any client may request, with the stock library."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_the_other_card_goes_on(serve: Serve, faults: Faults, answers: Answers) 
     assert len(answers.errors) == before
 
 
-def test_the_quorum_decides_on_readiness(serve: Serve, faults: Faults, answers: Answers) -> None:
+def test_min_ready_cards_decides_on_readiness(serve: Serve, faults: Faults, answers: Answers) -> None:
     service = serve(card="faulty:90,faulty:91", min_ready_cards="2", recovery_attempts="1")
     assert service.scheduler.is_ready()
     faults({"fault": "sync_from_device"}, {"fault": "program", "count": 1})  # each card has its own count
@@ -163,7 +163,7 @@ def test_a_wrong_card_is_not_loaded(serve: Serve, faults: Faults) -> None:
 
 
 def test_the_deadline_follows_the_measured_curve(serve: Serve) -> None:
-    curve = serve().scheduler.workers[0].latency
-    assert curve is not None
-    assert curve.deadline_s(1) == max(1.0, 10 * curve.expected_s(1))
-    assert curve.deadline_s(10_000) > curve.deadline_s(100) > 0
+    latency = serve().scheduler.workers[0].latency
+    assert latency is not None
+    assert latency.deadline_s(1) == max(1.0, 10 * latency.expected_s(1))
+    assert latency.deadline_s(10_000) > latency.deadline_s(100) > 0

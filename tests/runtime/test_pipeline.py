@@ -22,7 +22,7 @@ Serve = Callable[..., ModelInstance]
 
 
 def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: Answers) -> None:
-    service = serve()  # 4 images a start
+    service = serve()  # 4 images a run
     answers.send(service, 1, 2, 6, 8, 1)
     answers.wait()
     assert answers.right == 5

@@ -47,7 +47,7 @@ def test_another_image_is_an_error_that_names_both(tmp_path: Path) -> None:
         Lease(tmp_path, "xrt:0", _user("b", "2"))
     with pytest.raises(CardError, match="in use by model 'a'"):
         Lease(tmp_path, "xrt:0", _user("a", "2", server="2"))
-    Lease(tmp_path, "xrt:0", _user("a", "2")).close()  # the same model, being loaded anew
+    Lease(tmp_path, "xrt:0", _user("a", "2")).close()  # the same model, being reloaded
 
 
 def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands without Triton on a card that another process has: a start at a time, or an error that names both."""
+"""Commands without Triton on a card that another process has: a run at a time, or an error that names both."""
 
 from __future__ import annotations
 

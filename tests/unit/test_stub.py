@@ -46,5 +46,5 @@ def test_the_stub_is_a_copy_and_its_libpython_the_present_one(bundle: Path, tmp_
 
 def test_no_stub_for_this_python(bundle: Path, tmp_path: Path) -> None:
     (bundle / "python_backend_stubs" / PYTHON / "triton_python_backend_stub").unlink()
-    with pytest.raises(ServerNotFound, match=rf"no stub for Python {PYTHON} in .*; it has 3\.9: set up anew"):
+    with pytest.raises(ServerNotFound, match=rf"no stub for Python {PYTHON} in .*; it has 3\.9: set up again"):
         make_python_backend(bundle, tmp_path / "libpython.so", tmp_path / "backends")

@@ -4,7 +4,7 @@
 
 XRT listens on SOCKETS/ID from each programming to the next, and this process connects, keeps the card's memory and the
 kernel's registers, and computes with the network in NETWORK (an .npz) as the kernel of XCLBIN would. The same rules are
-enforced as on the software card (`cards.call`): a start that breaks one is reported, and answered as done, because
+enforced as on the software card (`cards.call`): a run that breaks one is reported, and answered as done, because
 the registers know no error.
 
 The file SOCKETS/fault makes it misbehave from the next start on; see `FAULTS`. What goes wrong by itself is appended to
@@ -41,7 +41,7 @@ FAULTS = {
     "hold": "no start ends before the fault has gone",
     "hang": "no start ends any more",
     "wrong": "the results are in the wrong order",
-    "noise": "what this process answers while a start runs is no message of the protocol",
+    "noise": "what this process answers while a run is on is no message of the protocol",
 }
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

@@ -87,7 +87,7 @@ def make_environment(directory: Path, platform: str) -> dict[str, str]:
     return {
         "XILINX_XRT": str(directory / "xrt"),
         "XCL_EMULATION_MODE": "hw_emu",
-        "XRT_INI_PATH": str(directory / "xrt.ini"),  # unset, XRT takes ./xrt.ini without a word
+        "XRT_INI_PATH": str(directory / "xrt.ini"),  # unset, XRT takes ./xrt.ini silently
         "EMCONFIG_PATH": str(directory),
         "SDACCEL_EM_RUN_DIR": str(directory),
         "EMULATION_SOCKETID": SOCKET,

@@ -1,4 +1,4 @@
-"""From a load and a promise to a number of machines: the formula, and the simulation, which has the last word."""
+"""From a load and a latency target to a number of machines: the formula estimates, the simulation decides."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Plan:
     machine: Machine
     machines: int
     on_paper: int  # machines by the formula alone
-    bound: int  # machines by utilisation alone, without any promise of latency
+    bound: int  # machines by utilisation alone, without a latency target
     simulated: Simulated
 
     @property
@@ -86,7 +86,7 @@ def cores_for(machine: Machine) -> int:
 
 
 def best_rate(machine: Machine, latency_s: float, percent: float = 99.0, progress: Progress = _silent) -> float:
-    """The most images a second of one machine at which the simulated percentile keeps the promise.
+    """The most images a second of one machine at which the simulated percentile meets the target.
 
     Raises:
         BadParameter: an idle machine does not keep it either.
@@ -123,13 +123,13 @@ def plan(
     Args:
         machine: the kind.
         rate: images/s of all.
-        latency_s: the promise.
+        latency_s: the target.
         percent: for how many percent of the requests.
         image_bytes: on the wire.
         progress: told each step.
 
     Raises:
-        BadParameter: no number of machines keeps the promise, or a figure makes no sense.
+        BadParameter: no number of machines meets the target, or a figure makes no sense.
     """
     if not (rate > 0 and latency_s > 0 and 0 < percent < 100):
         raise BadParameter(
@@ -171,7 +171,7 @@ def as_text(made: Plan) -> str:
     d, machine = made.as_dict(), made.machine
     median_ms, reached_ms = 1e3 * d["simulated_median_s"], 1e3 * d["simulated_latency_s"]
     network_gbit, machine_gbit = d["network_bits_per_s"] / 1e9, d["machine_network_bits_per_s"] / 1e9
-    share = f"at {100 * d['card_load']:.0f} % of what full batches could do, {d['batch']:.1f} images a start"
+    share = f"at {100 * d['card_load']:.0f} % of what full batches could do, {d['batch']:.1f} images a run"
     decoding = f"decoding, busy for {100 * d['core_load']:.0f} %" if made.cores else "no decoding: clients send pixels"
     rows = (
         ("cards", f"{made.cards:,}", share),
@@ -182,5 +182,5 @@ def as_text(made: Plan) -> str:
         ("power", f"{made.cards_w:,.0f} W", "the cards, by the U250's published figures; hosts not counted"),
     )
     bounds = f"machines on paper: {made.on_paper or '-'}; by utilisation alone: {made.bound}; none of them spare"
-    promise = f"{made.rate:,.0f} images/s, {made.percent:g} % of the requests in {1e3 * made.latency_s:g} ms:"
-    return "\n".join([promise, *(f"  {name:9}{value:>14}  {note}" for name, value, note in rows), bounds])
+    target = f"{made.rate:,.0f} images/s, {made.percent:g} % of the requests in {1e3 * made.latency_s:g} ms:"
+    return "\n".join([target, *(f"  {name:9}{value:>14}  {note}" for name, value, note in rows), bounds])

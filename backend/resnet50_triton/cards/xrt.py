@@ -62,7 +62,7 @@ def open_device(index: int, threads: int | None = None) -> Any:  # noqa: ARG001 
 
 
 def reset_device(device: Any) -> None:
-    """Close the card and open it anew: the driver then ends what this process had on it, and frees its memory.
+    """Close the card and open it again: the driver then ends what this process had on it, and frees its memory.
 
     The caller programs it again. Not tried on a real card: where the FPGA itself hangs, `xbutil reset` may be needed.
     """

@@ -13,22 +13,22 @@ HELP = "how many cards, decoding cores and machines a load needs (simulated)"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The load, what is promised, and the machine."""
+    """The load, the latency target and the machine."""
     c = parser
     c.add_argument("--rate", type=amount, required=True, help="images a second of the whole fleet")
-    c.add_argument("--latency-ms", type=amount, required=True, help="what is promised, from arrival to answer")
-    c.add_argument("--percent", type=amount, default=99.0, help="for how many percent of them (default: 99)")
+    c.add_argument("--latency-ms", type=amount, required=True, help="latency target, from arrival to answer")
+    c.add_argument("--percent", type=amount, default=99.0, help="share of the requests that must meet it (default: 99)")
     c.add_argument("--cards-per-machine", type=positive, default=1, help="(default: %(default)s)")
     c.add_argument("--cores-per-machine", type=positive, help="that decode (default: 80 %% busy at the cards' peak)")
     c.add_argument(
-        "--card-curve",
+        "--latency-model",
         type=_curve,
         default=(1.6e-3, 0.368e-3),
-        metavar="START,IMAGE",
-        help="ms a start costs, and ms an image adds (default: 1.6,0.368, an Alveo U250's published figures)",
+        metavar="RUN,IMAGE",
+        help="ms that a run costs, and ms that each image adds (default: 1.6,0.368, an Alveo U250's published figures)",
     )
     c.add_argument("--buffer-sets", type=positive, default=3, help="as the model's parameter (default: %(default)s)")
-    c.add_argument("--max-batch", type=positive, default=128, help="images in a start (default: %(default)s)")
+    c.add_argument("--max-batch", type=positive, default=128, help="largest batch size (default: %(default)s)")
     c.add_argument("--request-images", type=positive, default=1, help="images in a request (default: %(default)s)")
     c.add_argument("--decode-ms", type=amount, default=1.235, help="of a core, an image (default: 1.235); 0: pixels")
     c.add_argument("--copy-ms", type=amount, default=0.04, help="host to card, an image (default: 0.04)")
@@ -42,7 +42,7 @@ def run(args: Namespace) -> int:
     from ..capacity.model import Machine
     from ..capacity.plan import as_text, cores_for, plan
 
-    run_s, image_s = args.card_curve
+    run_s, image_s = args.latency_model
     machine = Machine(
         cards=args.cards_per_machine,
         run_s=run_s,
@@ -67,6 +67,6 @@ def _say(text: str) -> None:
 def _curve(text: str) -> tuple[float, float]:
     parts = text.split(",")
     if len(parts) != 2:
-        raise ArgumentTypeError(f"'{text}' is not START,IMAGE in ms, such as 1.6,0.368")
+        raise ArgumentTypeError(f"'{text}' is not RUN,IMAGE in ms, such as 1.6,0.368")
     start_ms, image_ms = (amount(part) for part in parts)
     return start_ms / 1e3, image_ms / 1e3

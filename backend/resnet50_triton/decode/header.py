@@ -87,7 +87,7 @@ def _read_jpeg_header(data: bytes, options: DecodeOptions) -> ImageHeader:
         if marker == _SOS:
             scans += 1
             if scans > MAX_SCANS:
-                raise BadImage(f"jpeg has more than {MAX_SCANS} scans, the limit: save it anew with fewer")
+                raise BadImage(f"jpeg has more than {MAX_SCANS} scans, the limit: save it with fewer")
             if not progressive and data[start + 2] >= components:
                 break  # all components in one scan: libjpeg reads no other
         elif marker in _SOF and end - start >= 8:
@@ -108,7 +108,7 @@ def _read_jpeg_header(data: bytes, options: DecodeOptions) -> ImageHeader:
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """The marker of each segment up to the end of the image, where its length is, and where it ends.
 
-    What follows a marker is passed over as libjpeg does, so that there are no more scans than are found here.
+    What follows a marker is skipped as libjpeg does, so that there are no more scans than are found here.
     """
     position = 2
     end = MAX_FILL_BYTES  # until there is a scan, whose data may be long
@@ -124,7 +124,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
                 return  # cut off
             yield marker, start, position
             end = len(data) if marker == _SOS else max(end, position + MAX_FILL_BYTES)
-    raise BadImage(f"jpeg has more than {MAX_SEGMENTS} segments, the limit: save it anew without its metadata")
+    raise BadImage(f"jpeg has more than {MAX_SEGMENTS} segments, the limit: save it without its metadata")
 
 
 def _stated_size(data: bytes) -> tuple[int, int] | None:

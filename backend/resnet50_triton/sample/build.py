@@ -27,7 +27,7 @@ from .drawings import CLASS_NAMES, Split, encode
 from .head import fit_head
 from .parameters import calibrated_network
 
-RECIPE = 2  # raise it with every change that changes the result: older samples are then built anew
+RECIPE = 2  # raise it with every change that changes the result: older samples are then rebuilt
 SEED = 50
 TRAINING_PER_CLASS = 24
 STAMP = "sample.json"

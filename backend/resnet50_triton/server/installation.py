@@ -71,7 +71,7 @@ class Installation:
         if wanted not in ("", PYTHON):
             raise ServerNotFound(
                 f"{self.binary} runs models in Python {wanted} ({stub}), and this project is set up with {PYTHON}; set "
-                f"it up anew (make clean setup PYTHON=python{wanted}), or name another server: TRITONSERVER=..."
+                f"it up again (make clean setup PYTHON=python{wanted}), or name another server: TRITONSERVER=..."
             )
 
 

@@ -1,4 +1,4 @@
-"""The limits that a server inherits, tried before it starts: by itself it would be silent, or end without a word."""
+"""The limits that a server inherits, tried before it starts: it would hang, or exit without a message."""
 
 from __future__ import annotations
 

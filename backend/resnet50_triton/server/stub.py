@@ -37,7 +37,7 @@ def make_python_backend(bundle: Path, libpython: Path, directory: Path) -> Path:
         found = sorted((path.parent.name for path in stubs.glob(f"3.*/{STUB}")), key=lambda name: int(name[2:]))
         raise ServerNotFound(
             f"the bundled server has no stub for Python {PYTHON} in {stubs}; it has {', '.join(found) or 'none'}: "
-            "set up anew with one of these, from 3.10 on (make clean setup PYTHON=/path/to/python)"
+            "set up again with one of these, from 3.10 on (make clean setup PYTHON=/path/to/python)"
         )
     backend = directory / "python"
     backend.mkdir(parents=True)

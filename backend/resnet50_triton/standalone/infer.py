@@ -33,7 +33,7 @@ def infer(
         xclbin: the xclbin.
         fcweights: the FC weights.
         img_path: an image, or a folder of images.
-        max_bs: images in a start of the kernel.
+        max_bs: the largest batch size.
         preprocess_workers: threads that read and decode.
         profile: also give the times of each image.
         outfile: CSV to write the results to, instead of printing them.

@@ -21,7 +21,7 @@ from resnet50_client.pixels import decode_pixels, require_opencv
 from resnet50_client.prediction import Prediction
 from resnet50_client.screen import consoles
 
-HELP = "write input files for perf_analyzer, with the right answers in them"
+HELP = "write input files for perf_analyzer, with the server's answers as validation data"
 EXAMPLES = """\
 examples:
   resnet50-client perf-data val/ -o perf/

@@ -24,7 +24,7 @@ from .repository import MODELS
 BUNDLE_GLIBC = (2, 35)  # the wheel's platform tag, manylinux_2_35
 _BATCH = 128  # max_batch_size in model_repository/
 # Pixels go from preprocess to resnet50 through /dev/shm, a copy on either side; while one batch is computed, the next
-# is under way.
+# is in flight.
 SHM_BYTES = 2 * 2 * _BATCH * PIXELS_SIZE_BYTES
 _TIMEOUT_S = 3.0
 
@@ -93,7 +93,7 @@ def temporary_files(_: Wanted) -> Iterator[Finding]:
 
 
 def shared_memory(_: Wanted, folder: Path = Path("/dev/shm"), needed: int = SHM_BYTES) -> Iterator[Finding]:
-    """Whether /dev/shm holds the batches under way; Docker's own limit of 64 MB does not."""
+    """Whether /dev/shm holds the batches in flight; Docker's own limit of 64 MB does not."""
     fix = "docker run --shm-size=1g; in Kubernetes an emptyDir with medium: Memory on /dev/shm"
     try:
         usage = shutil.disk_usage(folder)
