@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -187,3 +188,23 @@ def test_weakness_the_models_own_memory_can_be_registered(server: Server) -> Non
     with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
         client.register_system_shared_memory("own", f"/{own}", 64)
         client.unregister_system_shared_memory("own")
+
+
+@pytest.mark.long
+def test_weakness_a_region_that_is_cut_short_ends_the_server(sample: Path, tmp_path: Path) -> None:
+    size_bytes = 224 * 224 * 3
+    with Server(Deployment.of_sample(sample).make_repository(tmp_path / "models")) as server:
+        server.wait_ready()
+        region = Path("/dev/shm") / f"resnet50_cut_{server.ports.grpc}"
+        region.write_bytes(bytes(size_bytes))
+        try:
+            with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
+                client.register_system_shared_memory("cut", f"/{region.name}", size_bytes)
+                os.truncate(region, 0)
+                tensor = tritonclient.grpc.InferInput("PIXELS", PIXELS["shape"], "UINT8")
+                tensor.set_shared_memory("cut", size_bytes)
+                with pytest.raises(InferenceServerException):
+                    client.infer("resnet50", [tensor], client_timeout=60)
+        finally:
+            region.unlink()
+        assert server.process.wait(10) != 0
