@@ -121,7 +121,7 @@ class Profile:
         return rows
 
     def stages(self, run_s: float, client_cpu_s: float, models_busy_s: Mapping[str, float]) -> list[Stage]:
-        """How busy each stage was, the busiest first.
+        """How busy each stage was, the busiest first. Decoding is not among them: Triton does not tell its time.
 
         Args:
             run_s: how long the run took.
@@ -140,11 +140,6 @@ class Profile:
         stages = [
             Stage("card", card_s / run_s, card_advice),
             Stage(
-                "preprocess",
-                models_busy_s.get("preprocess", 0.0) / run_s,
-                "give the server more cores (parameter workers), or decode in the client (--pixels)",
-            ),
-            Stage(
                 "client",
                 client_cpu_s / run_s,
                 "its Python is at its limit: use --shm on one machine, leave out --pixels, or share the images "
@@ -161,7 +156,11 @@ class Profile:
             return f"the bottleneck is the {stage.name}, busy {busy} of the time: {stage.advice}"
         in_flight = self._total_s / run_s if run_s > 0 else 0.0
         if in_flight >= 0.8 * concurrency:
-            return f"no bottleneck found, {in_flight:.0f} of {concurrency} images in flight: raise --concurrency"
+            return (
+                f"no bottleneck found, {in_flight:.0f} of {concurrency} images in flight: raise --concurrency; if that "
+                "does not help, decoding is the limit (the server's metric resnet50_decode_wait_seconds): give the "
+                "server more cores, or decode in the client (--pixels)"
+            )
         return (
             f"no bottleneck found: too few images in flight ({in_flight:.0f} of {concurrency}); "
             "the run is too short, or reading the images is slow"
