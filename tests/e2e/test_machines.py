@@ -196,6 +196,22 @@ def test_few_open_files_are_told_at_once(models: Path) -> None:
     assert time.monotonic() - begin_s < SOON_S
 
 
+def test_too_little_memory_is_told(models: Path, tmp_path: Path) -> None:
+    """What 2.51 writes under `ulimit -v 900000`, and how it ends; by a script, since others need less."""
+    program = tmp_path / "bin" / "tritonserver"
+    program.parent.mkdir()
+    said = ["Error: Failed to initialize NVML", "terminate called after throwing an instance of 'std::system_error'"]
+    said.append("  what():  Resource temporarily unavailable")
+    program.write_text("#!/bin/sh\n" + "".join(f'echo "{line}"\n' for line in said) + "kill -ABRT $$\n")
+    program.chmod(0o755)
+    done = serve(models, TRITONSERVER=str(program))
+    assert done.returncode == 1
+    first, *lines = done.stderr.splitlines()
+    assert first == "resnet50-pynq: tritonserver ended with signal 6:"
+    assert lines[:-1] == said[1:]
+    assert lines[-1].startswith("a limit on memory or processes was met")
+
+
 MOUNT = "unshare -rm bash -c '{}; exec \"$@\"' bash"
 
 

@@ -33,6 +33,9 @@ SHOWN = Path("-")  # as a log: the server writes to our own output
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SHARED_MEMORY = "--allow-client-shm"  # from 26.04 on it is off where not asked for
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # a proxy has nothing to do with loopback
+_ERROR = re.compile(r"^E|Error|error:|terminate called|what\(\):")
+_NO_GPU = re.compile("CudaDriverHelper|NVML|DCGM|CUDA driver version")  # said of every machine without one
+_NO_RESOURCE = re.compile("Resource temporarily unavailable|bad_alloc|Cannot allocate memory")
 _LOAD_FAILURE = re.compile(r"failed to load '.*?: (?:Internal: )?(.*?)(?:\\n\\nAt:|\"$)", re.MULTILINE)
 
 
@@ -153,7 +156,7 @@ class Server:
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
             if self.process.poll() is not None:
-                raise ServerNotFound(f"tritonserver ended with code {self.process.returncode}:\n{self.log_errors()}")
+                raise ServerNotFound(f"tritonserver ended with {ending(self.process.returncode)}:\n{self.log_errors()}")
             if self._ends_on_error and (why := self._load_failures()):
                 raise ServerNotFound("a model cannot be loaded:\n" + "\n".join(why))
             if time.monotonic() > deadline:
@@ -185,8 +188,10 @@ class Server:
         if why := self._load_failures():
             return "\n".join(why)
         lines = self.log.read_text(errors="replace").splitlines()
-        errors = [line for line in lines if line.startswith("E") or "Error" in line or "error:" in line]
-        return "\n".join(errors[:10] or lines[-15:])
+        errors = [line for line in lines if _ERROR.search(line) and not _NO_GPU.search(line)][:10]
+        if _NO_RESOURCE.search("\n".join(errors)):
+            errors.append("a limit on memory or processes was met: ulimit -v, ulimit -u, or the container's")
+        return "\n".join(errors or lines[-15:])
 
     def _load_failures(self) -> list[str]:
         """What models raised when they were loaded, as the log has it: each once, without the traceback."""
@@ -220,6 +225,11 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words."""
+    return f"code {code}" if code >= 0 else f"signal {-code}"
 
 
 def _dead_children(pid: int) -> set[int]:

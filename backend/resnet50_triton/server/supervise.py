@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import ServerNotFound
 from .deploy import Deployment
 from .options import check_options, is_off
-from .process import Ports, Server
+from .process import Ports, Server, ending
 from .repository import describe
 from .scratch import Scratch, cannot_write
 
@@ -126,7 +126,7 @@ def _watch(server: Server, process: subprocess.Popen[bytes] | None) -> str:
         if (code := server.process.poll()) is not None:
             if code == 0:
                 raise ServerNotFound(f"tritonserver was ended by somebody else:\n{server.log_errors()}")
-            return f"tritonserver ended by itself ({'signal' if code < 0 else 'code'} {abs(code)})"
+            return f"tritonserver ended by itself ({ending(code)})"
         # A stub that is killed from outside dies alone, one of a server that ends is followed by it.
         if server.lost_stub() and server.process.poll() is None:
             return "a model's process died"
