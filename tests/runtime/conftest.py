@@ -61,6 +61,7 @@ def serve(
                 "fcweights": str(material.folder / "weights.npy"),
                 "card": "faulty:90",
                 "kernel_batch_size": "4",
+                "failover_wait_s": "off",
                 "kernel_timeout_s": "20",  # the machine may be busy; a test of hangs says how long it waits
                 **values,
             }

@@ -7,6 +7,7 @@ all but the name may be left out.
     hang             a run never ends, until the card is reset
     slow             a run takes `seconds` longer
     wrong            one value of each image's result is another
+    poison           a run fails that has an image whose first byte is `value`
     sync_to_device   copying to the card fails
     sync_from_device copying from the card fails
     allocate         the card has no memory left
@@ -25,6 +26,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import BadParameter
 from ..files import write_atomically
 from .bank import EmulatedBank
@@ -33,7 +36,7 @@ from .software import SoftwareCard
 
 ENVIRONMENT = "RESNET50_FAULTS"
 
-FAULTS = ("hang", "slow", "wrong", "sync_to_device", "sync_from_device", "allocate", "program", "vanish")
+FAULTS = ("hang", "slow", "wrong", "poison", "sync_to_device", "sync_from_device", "allocate", "program", "vanish")
 
 
 def inject(path: Path, *faults: Mapping[str, Any]) -> None:
@@ -102,9 +105,17 @@ class FaultyCard(SoftwareCard):
         slow = self.take("slow")
         if slow:
             time.sleep(slow["seconds"])
+        if self._is_poisoned(call):
+            raise RuntimeError("the run has an image that this card fails on")
         super()._execute(call)
         if self.take("wrong"):
             call.out[:, 0] ^= 1 << 20  # far above every logit, and no class at all
+
+    def _is_poisoned(self, call: KernelCall) -> bool:
+        with self._faults_lock:
+            self._read()
+            values = [fault["value"] for fault in self._faults if fault["fault"] == "poison"]
+        return bool(np.isin(call.pixels[:, 0, 0, 0], values).any())
 
     def flush(self, bo: int, offset: int, ptr: int, size: int) -> None:
         """Copy to the device, or fail."""

@@ -63,6 +63,10 @@ class Batch:
         """How many more images fit."""
         return self.capacity - self.size
 
+    def close(self) -> None:
+        """Take no more images."""
+        self.capacity = self.size
+
     def take(self, job: Job, first: int, last: int, runs: int, copy: CopyPixels) -> int:
         """Copy a request's images `first` to `last`, as many as fit, to the host's side of the buffers; how many.
 

@@ -18,7 +18,7 @@ from ..cards import card_names
 from ..errors import BadParameter, CardError
 from ..network.parameters import Network
 from ..weights import load_fc_weights
-from ..xclbin.kernel_info import KernelInfo, read_xclbin
+from ..xclbin.kernel_info import KernelInfo, read_xclbin, write_xclbin
 from .batch import Batch
 from .clock import SYSTEM
 from .directory import ServerDirectory
@@ -110,7 +110,7 @@ class ModelInstance:
         user = User.here(info.server, info.model, str(self.xclbin.path), self.xclbin.uuid, info.kind)
         changed = SYSTEM.condition()
 
-        def load(card: str) -> tuple[CardWorker, CardError | None]:
+        def load(card: str, kernel: KernelSettings = kernel) -> tuple[CardWorker, CardError | None]:
             session = CardSession(card, kernel, Lease(card_directory(card, self._directory.path), card, user))
             queue = CardQueue(card, changed)
             worker = CardWorker(session, queue, settings, selftest, cross_check, self.metrics, self._rerun)
@@ -126,23 +126,52 @@ class ModelInstance:
         min_ready_cards = min(p["min_ready_cards"], len(loaded))
         if len(loaded) - len(failures) < min_ready_cards:
             raise failures[0]
-        workers, failover = [worker for worker, _ in loaded], Failover(p["failover_wait_s"] or 0.0)
+        standby = None
+        if p["standby"]:
+            standby, failure = load(*self._standby(p, kernel))
+            if failure is not None:
+                raise failure
+        workers, failover = [worker for worker, _ in loaded], Failover(p["failover_wait_s"] or 0.0, standby)
         copy = COPIES[p["channel_order"]]
         scheduler = Scheduler(workers, min_ready_cards, failover, self.metrics, changed, copy)
         stack.callback(scheduler.close)
         self.scheduler = scheduler  # before a card can fail
         for worker, failure in loaded:
             worker.start(failure)
+        if standby is not None:
+            standby.start()
         return scheduler
+
+    def _standby(self, p: Mapping[str, Any], kernel: KernelSettings) -> tuple[str, KernelSettings]:
+        """The standby's name, and what its kernel is opened with: of a software card, an xclbin for software cards."""
+        (card,) = card_names(p["standby"])[:1]
+        if card in self.cards:
+            raise BadParameter(f"standby is '{card}', which is among the cards: {', '.join(self.cards)}; name another")
+        if self.xclbin.target == "software" or card.startswith("xrt:"):
+            return card, kernel
+        if not p["network"]:
+            raise BadParameter(
+                f"standby is '{card}', but {self.xclbin.path} is for target {self.xclbin.target}: name the net.npz of "
+                "its network by the parameter 'network'"
+            )
+        path = kernel.xclbin.path.with_name("standby.xclbin")
+        write_xclbin(path, Network.load(p["network"]), self.xclbin.kernel)
+        return card, replace(kernel, xclbin=read_xclbin(path))
 
     def _rerun(self, card: str, batches: list[Batch], error: CardError) -> None:
         self.scheduler.rerun(card, batches, error)
+
+    def uuid_of(self, card: str) -> str:
+        """The UUID of the xclbin on a card, which is another on the standby of an FPGA."""
+        standby = self.scheduler.standby
+        kernel = standby.kernel if standby is not None and standby.card == card else None
+        return kernel.xclbin.uuid if kernel is not None else self.xclbin.uuid
 
     @property
     def description(self) -> str:
         """The cards, what they are, and the xclbin on them, for the log."""
         cards = []
-        for worker in self.scheduler.workers:
+        for worker in (*self.scheduler.workers, *filter(None, [self.scheduler.standby])):
             kernel, latency = worker.kernel, worker.latency
             what = f"{worker.card} ({kernel.device.name if kernel else worker.queue.state.value})"
             if latency:

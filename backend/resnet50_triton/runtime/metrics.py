@@ -56,6 +56,7 @@ FAMILIES: Mapping[str, Family] = {
     "resnet50_card_state": Family("gauge", "1 for the state that the card is in"),
     "resnet50_cards_ready": Family("gauge", "cards that work, the standby not counted"),
     "resnet50_standby_ready": Family("gauge", "1 while there is a standby that works"),
+    "resnet50_standby_active": Family("gauge", "1 while requests go to the standby, because no card works"),
     "resnet50_timeouts_total": Family("counter", "runs that missed their deadline"),
     "resnet50_recoveries_total": Family("counter", "failed cards that were made to work again"),
     "resnet50_recovery_seconds_total": Family("counter", "seconds from failures to recovery"),

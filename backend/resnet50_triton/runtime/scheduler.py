@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from .pixels import CopyPixels
 from .queue import CardQueue, State
 from .worker import CardWorker
 
+_log = logging.getLogger(__name__)
+
 _POLL_S = 0.1
 _WAITED_S = 1e-3
-MAX_RUNS = 2  # on cards that failed: what was on two of them is not given to a third
+MAX_RUNS = 2  # on cards that failed: what was on two of them is not given to a third, but alone to the standby
+_ANY_SIZE = 1 << 30  # images that fit beside no others
 
 
 class _Piece(NamedTuple):
@@ -71,7 +75,7 @@ class Scheduler:
         self._min_ready_cards, self._wait_s = min_ready_cards, failover.wait_s
         self._metrics, self._changed, self._copy = metrics, changed, copy
         self._by_card = {worker.card: worker for worker in (*workers, *filter(None, [failover.standby]))}
-        self._closing = self._closed = False
+        self._closing = self._closed = self._on_standby = False
         self._failed: deque[tuple[_Piece, CardError, str]] = deque()  # with the card
         self._failed_changed = clock.condition()
         self._rerun_thread = clock.start_thread(self._rerun, name="rerun")
@@ -96,7 +100,7 @@ class Scheduler:
         """
         self._place([_Piece(job, 0, len(job), 0) for job in jobs], inline)
 
-    def _place(self, pieces: Sequence[_Piece], inline: bool = False) -> None:
+    def _place(self, pieces: Sequence[_Piece], inline: bool = False, alone: bool = False) -> None:
         filling: tuple[CardWorker, Batch] | None = None
         left = sum(piece.last - piece.first for piece in pieces)
         for piece in pieces:
@@ -105,12 +109,14 @@ class Scheduler:
             try:
                 while first < last:
                     if filling is None:
-                        filling = self._claim(job, last - first, left)
+                        filling = self._claim(job, last - first, left, alone)
                     if first == piece.first:
                         self._check_wanted(job)
                     worker, batch = filling
                     taken = batch.take(job, first, last, runs, self._copy)
                     first += taken
+                    if alone:
+                        batch.close()
                     if not batch.room:
                         filling = None
                         self._hand_in(worker, batch, inline and piece is pieces[-1] and first == last)
@@ -127,13 +133,14 @@ class Scheduler:
         if job.waited_s() > _WAITED_S:
             job.check_wanted()
 
-    def _claim(self, job: Job, images: int, more: int) -> tuple[CardWorker, Batch]:
+    def _claim(self, job: Job, images: int, more: int, alone: bool) -> tuple[CardWorker, Batch]:
         """A card, and a batch that waits for it and has room for so many images, or else one of free buffers.
 
         Args:
             job: the request.
             images: of it.
             more: images of the requests that came with it.
+            alone: give the standby, and a batch that is empty.
 
         Raises:
             CardError: no card works, nor will in time.
@@ -141,9 +148,7 @@ class Scheduler:
         """
         with self._changed:
             while not self._closing:
-                chosen = choose((worker.queue for worker in self.workers), images, more)
-                if chosen is None and self.standby is not None and not self.ready_cards:
-                    chosen = choose([self.standby.queue], images, more)
+                chosen = self._choose(_ANY_SIZE if alone else images, more, alone)
                 if chosen is not None:
                     queue, batch = chosen
                     queue.claim(batch)
@@ -154,6 +159,20 @@ class Scheduler:
                 if not self._changed.wait(min(left_s, _POLL_S)):
                     self._check_wanted(job)
         raise CardError("the model is being unloaded; send the request again")
+
+    def _choose(self, images: int, more: int, alone: bool) -> tuple[CardQueue, Batch] | None:
+        """What `choose` gives of the cards, or of the standby where none of them works."""
+        to_standby = self.standby is not None and (alone or not self.ready_cards)
+        if self.standby is None or not to_standby:
+            chosen = choose((worker.queue for worker in self.workers), images, more)
+        else:
+            chosen = choose([self.standby.queue], images, more)
+        if chosen is not None and not alone and to_standby is not self._on_standby:
+            self._on_standby = to_standby
+            self._metrics.set("resnet50_standby_active", to_standby)
+            where = f"the standby {chosen[0].card}, because no card works" if to_standby else "the cards again"
+            _log.warning("requests go to %s", where)
+        return chosen
 
     def _wait_for_card_s(self, job: Job) -> float:
         """How long to wait for a card, where none can take a batch now; 0 or less where it is of no use."""
@@ -208,12 +227,15 @@ class Scheduler:
             if not failed:
                 return
             again = [piece for piece, error, card in failed if not self._gives_up(piece, error, card)]
-            if again:
-                self._place(again)
+            self._place([piece for piece in again if piece.runs < MAX_RUNS])
+            for piece in again:
+                if piece.runs == MAX_RUNS:
+                    self._place([piece], alone=True)
 
     def _gives_up(self, piece: _Piece, error: CardError, card: str) -> bool:
         """Answer with the error what is not to be run again."""
-        if piece.runs < MAX_RUNS and piece.job.waited_s() < self._wait_s and not self._closing:
+        most_runs = MAX_RUNS + (self.standby is not None and self.standby.queue.state is State.READY)
+        if piece.runs < most_runs and piece.job.waited_s() < self._wait_s and not self._closing:
             self._metrics.add("resnet50_reruns_total", card=card)
             return False
         self._metrics.add("resnet50_failed_total", piece.job.fail(error), card=card)

@@ -97,8 +97,7 @@ class KernelModel:
             del self._unanswered[job]
 
     def _with_provenance(self, request: Any, job: Job, result: JobResult, tensors: list[Any]) -> Any:
-        uuid = self._instance.xclbin.uuid
-        told = [(images, batch.provenance(uuid, job)) for images, batch in result.batches]
+        told = [(images, batch.provenance(self._instance.uuid_of(batch.card), job)) for images, batch in result.batches]
         if PROVENANCE.name in request.requested_output_names():
             rows = np.empty((len(job), *PROVENANCE.dims), np.int64)
             for images, provenance in told:
