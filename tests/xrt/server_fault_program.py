@@ -38,6 +38,7 @@ def main() -> None:
     parameters = {
         "card": "xrt:0",
         "kernel_timeout_s": timeout_s,
+        "failover_wait_s": "off",  # what a fault does is to be seen
         "network": os.environ["RESNET50_XRT_NETWORK"],
         "cross_check_percent": "100",
     }
