@@ -68,9 +68,8 @@ def server(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     """A server that loads models on demand, with a card that fails on purpose."""
     folder = tmp_path_factory.mktemp("explicit")
     # The tests replace the xclbin, so none of them is asked for by its UUID.
-    parameters = {
-        "resnet50": {"card": "faulty:0", "kernel_timeout_s": "2", "failover_wait_s": "off", "xclbin_uuid": ""}
-    }
+    faulty = {"card": "faulty:0", "kernel_timeout_s": "2", "failover_wait_s": "off"}
+    parameters = {"resnet50": {**faulty, "xclbin_uuid": ""}}
     deployment = Deployment(files / "card.xclbin", files / "fcweights.csv", parameters=parameters)
     repository = deployment.make_repository(folder / "models")
     inject(folder / "faults.json")
