@@ -18,10 +18,10 @@ from resnet50_client.version import __version__
 OK, NOT_ALL_WELL, CANNOT_RUN = 0, 1, 2
 EXIT_CODES = """\
 exit codes:
-  0    every image was classified (accuracy: and top-1 is not below --min-top1; doctor: all is well)
-  1    some image failed, or top-1 is below --min-top1, or nothing could be scored, or doctor found a fault
+  0    every image was classified (accuracy: and top-1 is not below --min-top1; doctor: no fault)
+  1    an image failed, or top-1 is below --min-top1, or nothing could be scored, or doctor found a fault
   2    wrong options or files, or no server at --url, or nowhere to write
-  130  stopped by Ctrl-C; accuracy then prints the figures so far; a second Ctrl-C waits for nothing
+  130  stopped by Ctrl-C; accuracy then prints the figures so far; a second Ctrl-C exits at once
 """
 EXAMPLES = """\
 examples:

@@ -21,18 +21,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     ):
         parser.add_argument(option, type=Path, default=Path(name), help=f"the {what} (default: %(default)s)")
     parser.add_argument(
-        "--shell", default=PLATFORM, help="of several Alveos take the one with it (default: %(default)s)"
+        "--shell", default=PLATFORM, help="shell of the Alveo to use, of several (default: %(default)s)"
     )
     sizes = parser.add_mutually_exclusive_group()
-    sizes.add_argument("--bs", type=positive, default=1, help="images in a run of the card (default: %(default)s)")
+    sizes.add_argument("--bs", type=positive, default=1, help="batch size (default: %(default)s)")
     sizes.add_argument(
-        "--sweep", type=_sizes, metavar="SIZES", help="a table of several, as 1,10,100,1000, beside what was published"
+        "--sweep",
+        type=_sizes,
+        metavar="SIZES",
+        help="a table of batch sizes, such as 1,10,100,1000, with the published figures",
     )
-    parser.add_argument("--reps", type=positive, default=100, help="runs (default: %(default)s)")
+    parser.add_argument("--reps", type=positive, default=100, help="number of runs (default: %(default)s)")
     parser.add_argument(
         "--seconds",
         type=amount,
-        help=f"no run begins after so long (default: with --sweep {SWEEP_SECONDS:g} for each size, otherwise no limit)",
+        help=f"start no run after this (default: with --sweep {SWEEP_SECONDS:g} for each size, otherwise no limit)",
     )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     add_default_card(parser)

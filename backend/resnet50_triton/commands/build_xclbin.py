@@ -12,9 +12,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Input, kernel, output."""
     parser.add_argument("--network", type=Path, required=True, metavar="NET.npz", help="the network's parameters")
     parser.add_argument(
-        "--kernel", choices=("logits", "top5"), default="logits", help="what it returns (default: logits)"
+        "--kernel", choices=("logits", "top5"), default="logits", help="what the kernel returns (default: logits)"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="CARD.xclbin")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="CARD.xclbin", help="the file to write")
 
 
 def run(args: Namespace) -> int:

@@ -9,31 +9,44 @@ from dataclasses import replace
 
 from .arguments import amount, positive
 
-HELP = "how many cards, decoding cores and machines a load needs (simulated)"
+HELP = "compute how many cards, decoding cores and machines a load needs"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The load, the latency target and the machine."""
     c = parser
-    c.add_argument("--rate", type=amount, required=True, help="images a second of the whole fleet")
+    c.add_argument("--rate", type=amount, required=True, help="images/s of the whole fleet")
     c.add_argument("--latency-ms", type=amount, required=True, help="latency target, from arrival to answer")
     c.add_argument("--percent", type=amount, default=99.0, help="share of the requests that must meet it (default: 99)")
-    c.add_argument("--cards-per-machine", type=positive, default=1, help="(default: %(default)s)")
-    c.add_argument("--cores-per-machine", type=positive, help="that decode (default: 80 %% busy at the cards' peak)")
+    c.add_argument("--cards-per-machine", type=positive, default=1, help="cards in a machine (default: %(default)s)")
+    c.add_argument(
+        "--cores-per-machine",
+        type=positive,
+        help="decoding cores in a machine (default: as many as are 80 %% busy at the cards' peak)",
+    )
     c.add_argument(
         "--latency-model",
         type=_curve,
         default=(1.6e-3, 0.368e-3),
         metavar="RUN,IMAGE",
-        help="ms that a run costs, and ms that each image adds (default: 1.6,0.368, an Alveo U250's published figures)",
+        help="fixed ms of a run, and ms per image (default: 1.6,0.368, an Alveo U250's published figures)",
     )
-    c.add_argument("--buffer-sets", type=positive, default=3, help="as the model's parameter (default: %(default)s)")
+    c.add_argument(
+        "--buffer-sets", type=positive, default=3, help="sets of device buffers a card (default: %(default)s)"
+    )
     c.add_argument("--max-batch", type=positive, default=128, help="largest batch size (default: %(default)s)")
     c.add_argument("--request-images", type=positive, default=1, help="images in a request (default: %(default)s)")
-    c.add_argument("--decode-ms", type=amount, default=1.235, help="of a core, an image (default: 1.235); 0: pixels")
-    c.add_argument("--copy-ms", type=amount, default=0.04, help="host to card, an image (default: 0.04)")
-    c.add_argument("--overhead-ms", type=amount, default=2.6, help="Triton and gRPC, a request (default: 2.6)")
-    c.add_argument("--image-kb", type=amount, default=110.0, help="on the wire, 1000 bytes (default: 110; pixels 151)")
+    c.add_argument(
+        "--decode-ms",
+        type=amount,
+        default=1.235,
+        help="decoding time of a core per image; 0 for pixels (default: 1.235)",
+    )
+    c.add_argument("--copy-ms", type=amount, default=0.04, help="copy to the card, per image (default: 0.04)")
+    c.add_argument("--overhead-ms", type=amount, default=2.6, help="Triton and gRPC, per request (default: 2.6)")
+    c.add_argument(
+        "--image-kb", type=amount, default=110.0, help="size on the wire in 1000 bytes (default: 110; pixels 151)"
+    )
     c.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 

@@ -19,13 +19,13 @@ def add_deployment(parser: ArgumentParser) -> None:
     add_files(files)
     files.add_argument("--labels", type=Path, help="class names, one a line, for the classification extension")
     files.add_argument(
-        "--sample", type=Path, metavar="DIRECTORY", help="the sample built there, instead of these files"
+        "--sample", type=Path, metavar="DIRECTORY", help="serve the sample in this folder instead of files"
     )
     files.add_argument("--card", default="software:0", help="software:N, xrt:N or timing:N (default: software:0)")
     files.add_argument(
         "--preset",
         choices=tuple(PRESETS),
-        help="the original's settings: batches of 1 and 4 decoding threads, or batches of 100 and 16",
+        help="the original's settings: batch size 1 and 4 decoding threads, or batch size 100 and 16",
     )
     files.add_argument(
         "--set",
@@ -33,15 +33,18 @@ def add_deployment(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODEL.NAME=VALUE",
-        help="a parameter of a model, such as resnet50.threads=4; may be repeated",
+        help="set a parameter of a model, such as resnet50.threads=4; may be repeated",
     )
     files.add_argument(
         "--provenance",
         action="store_true",
-        help="one more output, PROVENANCE: which card computed an image, and when (resnet50.provenance=on)",
+        help="add the output PROVENANCE: which card computed an image, and when (resnet50.provenance=on)",
     )
     files.add_argument(
-        "--models", type=Path, metavar="DIRECTORY", help="edited models (default: this project's model_repository/)"
+        "--models",
+        type=Path,
+        metavar="DIRECTORY",
+        help="models that you edited (default: this project's model_repository/)",
     )
 
 

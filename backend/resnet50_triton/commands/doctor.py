@@ -7,17 +7,17 @@ from pathlib import Path
 
 from .arguments import add_files
 
-HELP = "check that all is here that serving needs, and say how to repair what is not"
+HELP = "check what serving needs, and print a fix for each fault"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What is to be deployed, as far as it is known."""
     add_files(parser)
-    parser.add_argument("--card", help="the card that has to work (default: the one that the xclbin is for)")
+    parser.add_argument("--card", help="the card to check (default: the one that the xclbin is for)")
+    parser.add_argument("--model-repository", type=Path, metavar="DIRECTORY", help="a model repository to check")
     parser.add_argument(
-        "--model-repository", type=Path, metavar="DIRECTORY", help="one that make-repository wrote, or of your own"
+        "--url", help="HTTP address of a server that must be running (default: 127.0.0.1:8000, if there is one)"
     )
-    parser.add_argument("--url", help="HTTP address of a server that has to be up (default: looks at 127.0.0.1:8000)")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 

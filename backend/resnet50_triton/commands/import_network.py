@@ -5,13 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-HELP = "read the trained parameters out of a checkout of Xilinx/ResNet50-PYNQ"
+HELP = "read the trained parameters from a checkout of Xilinx/ResNet50-PYNQ"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Input and output."""
-    parser.add_argument("checkout", type=Path, metavar="CHECKOUT")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NET.npz")
+    parser.add_argument("checkout", type=Path, metavar="CHECKOUT", help="the folder of the original project")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NET.npz", help="the file to write")
 
 
 def run(args: Namespace) -> int:

@@ -14,13 +14,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The original application's own names."""
     add_files(parser, required=True)
     parser.add_argument("--img_path", type=Path, required=True, help="an image, or a folder of images")
-    parser.add_argument("--max_bs", type=positive, default=1, help="images in a run of the card (default: %(default)s)")
+    parser.add_argument("--max_bs", type=positive, default=1, help="largest batch size (default: %(default)s)")
     parser.add_argument(
         "--preprocess_workers", type=positive, default=1, help="decoding threads (default: %(default)s)"
     )
-    parser.add_argument("--profile", action="store_true", help="also give when each image was where in the pipeline")
-    parser.add_argument("--outfile", type=Path, help="write the results there, as CSV (default: print them)")
-    parser.add_argument("--labels", type=Path, help="true classes, '<filename> <class id>' a line: print the accuracy")
+    parser.add_argument("--profile", action="store_true", help="also report the times of each image")
+    parser.add_argument("--outfile", type=Path, help="write the results to this CSV file (default: print them)")
+    parser.add_argument("--labels", type=Path, help="ground truth, '<filename> <class id>' a line: print the accuracy")
     add_default_card(parser)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from .arguments import WrongUsage
 from .deployment import add_deployment, deployment_of
 
-HELP = "write a complete model repository, for a Triton of your own, KServe, an object store or serve"
+HELP = "write a complete model repository, for a Triton of your own, KServe, an object store or `serve`"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What is deployed, and where to."""
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIRECTORY", help="the folder to write")
-    parser.add_argument("--force", action="store_true", help="replace the model repository that is there")
+    parser.add_argument("--force", action="store_true", help="replace an existing model repository")
     add_deployment(parser)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .arguments import add_files
 
-HELP = "run the network on prepared pixels, without Triton"
+HELP = "run the network on pixels from a file, without Triton"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

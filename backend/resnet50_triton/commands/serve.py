@@ -9,7 +9,7 @@ from pathlib import Path
 from .arguments import WrongUsage
 from .deployment import add_deployment, deployment_of, is_deployment_named
 
-HELP = "start tritonserver with the models on a card"
+HELP = "serve the models with tritonserver on a card"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -19,24 +19,28 @@ def add_arguments(parser: ArgumentParser) -> None:
     c.add_argument(
         "--model-repository",
         metavar="DIRECTORY|URL",
-        help="serve this complete model repository unchanged, instead of files: a folder of make-repository's, or "
-        "a URL that tritonserver reads, s3://...",
+        help="serve this complete model repository unchanged, instead of files: a folder that make-repository wrote, "
+        "or a URL that tritonserver reads, s3://...",
     )
     c.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    c.add_argument("--http-host", metavar="HOST", help="HTTP's, where it is to be another than --host")
-    c.add_argument("--http-port", type=int, default=8000)
-    c.add_argument("--grpc-port", type=int, default=8001)
-    c.add_argument("--metrics-port", type=int, default=8002)
-    c.add_argument("--free-ports", action="store_true", help="listen on ports that are free instead")
+    c.add_argument(
+        "--http-host", metavar="HOST", help="address for HTTP (default: --host, or 127.0.0.1 with --tls-cert)"
+    )
+    c.add_argument("--http-port", type=int, default=8000, help="(default: 8000)")
+    c.add_argument("--grpc-port", type=int, default=8001, help="(default: 8001)")
+    c.add_argument("--metrics-port", type=int, default=8002, help="(default: 8002)")
+    c.add_argument("--free-ports", action="store_true", help="listen on free ports instead")
     c.add_argument("--tls-cert", type=Path, metavar="PEM", help="encrypt gRPC; HTTP then stays on 127.0.0.1")
     c.add_argument("--tls-key", type=Path, metavar="PEM", help="the private key of --tls-cert")
-    c.add_argument("--tls-client-ca", type=Path, metavar="PEM", help="clients need a certificate of this authority")
+    c.add_argument(
+        "--tls-client-ca", type=Path, metavar="PEM", help="mutual TLS: require client certificates of this authority"
+    )
     c.add_argument(
         "--admin-key-file",
         type=Path,
         metavar="FILE",
-        help="holds the key that opens model control, shared memory, trace and log settings, for --header "
-        "'triton-grpc-protocol-admin-key: KEY' (default: closed but for shared memory on 127.0.0.1)",
+        help="file with the key that opens model control, shared memory, trace and log settings, sent in the header "
+        "'triton-grpc-protocol-admin-key: KEY' (default: closed, except shared memory on 127.0.0.1)",
     )
     c.add_argument(
         "--option",
@@ -46,13 +50,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="an option of tritonserver, such as --option=--grpc-use-ssl=true; may be repeated",
     )
     c.add_argument(
-        "--log", type=Path, help="where tritonserver's output goes, - shows it (default: shown when it fails)"
+        "--log", type=Path, help="file for tritonserver's output, - for the terminal (default: shown if it fails)"
     )
     parser.add_argument(
         "run",
         nargs="*",
         metavar="-- PROGRAM ARGUMENT",
-        help="run a program while the server is up, then end both; {grpc}, {http} and {metrics} become the addresses",
+        help="run a program while the server is up, then stop the server; {grpc}, {http}, {metrics} are its addresses",
     )
 
 

@@ -42,7 +42,7 @@ EXAMPLES = """\
 examples:
   resnet50-client accuracy val/ --labels labels.txt
   resnet50-client accuracy val.tar --labels labels.csv --outfile results.csv --report report.html
-  resnet50-client accuracy val/ --labels labels.txt --outfile results.csv --resume    go on after a Ctrl-C
+  resnet50-client accuracy val/ --labels labels.txt --outfile results.csv --resume    continue after a Ctrl-C
   resnet50-client accuracy imagenet/val/ --labels folders --class-map imagenet_class_index.json
   resnet50-client accuracy val/ --labels labels.txt --min-top1 60 --json > summary.json
   resnet50-client accuracy val/ --labels labels.txt --profile --trace run.trace.json
@@ -56,9 +56,9 @@ image for its class. A class map (JSON, or a key on each line) says which id a k
 Top-1 and top-5 are over the images that have a label and were answered. All others are counted and named:
 failed, unlabelled (an image without a label), missing (a label without an image), skipped (no image by its name).
 
-With --outfile results.csv the run is in results.sqlite, every answer as soon as it is there; results.csv is written at
-the end. Whatever ends the run, the same command with --resume asks for the rest, and its figures and files are those of
-a run without a break. Of a run that is complete, --resume writes the files again, such as a results.jsonl.
+With --outfile results.csv the run is kept in results.sqlite, each answer as it arrives; results.csv is written at
+the end. Whatever interrupts the run, the same command with --resume continues it, with the figures and files of an
+uninterrupted run. For a complete run, --resume writes the files again, such as a results.jsonl.
 
 """
 
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-timing-card",
         action="store_true",
-        help="run even on a card that computes nothing; such a run never passes",
+        help="run even on a card that computes nothing; the exit code is then 1",
     )
     parser.add_argument(
         "--show",
@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="keep the run in FILE with the suffix .sqlite; at the end, write every answer to FILE (.csv or .jsonl)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the run of --outfile")
+    parser.add_argument("--resume", action="store_true", help="continue the run of --outfile")
     parser.add_argument(
         "--shard",
         type=_shard,
@@ -103,7 +103,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, metavar="FILE", help="write an HTML page with plots, the worst classes and the errors"
     )
     parser.add_argument(
-        "--profile", action="store_true", help="times of each stage: on screen, in --outfile and as a trace file"
+        "--profile",
+        action="store_true",
+        help="report the times of each stage: on screen, in --outfile and as a trace file",
     )
     parser.add_argument(
         "--trace",

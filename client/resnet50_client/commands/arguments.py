@@ -40,14 +40,14 @@ def add_server(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
         action="append",
         metavar="URL",
         help="host:port or http://host:port (default localhost:8001, over HTTP localhost:8000); with TLS grpcs:// or "
-        "https://; several share the images",
+        "https://; several servers share the images",
     )
-    server.add_argument("--protocol", choices=("grpc", "http"), help="default grpc, or what --url says")
+    server.add_argument("--protocol", choices=("grpc", "http"), help="default: grpc, or as in --url")
     if model:
         server.add_argument("--model", metavar="NAME", help="model to ask (default classify, with --pixels resnet50)")
-        server.add_argument("--pixels", action="store_true", help="decode here, and send pixels (needs OpenCV)")
+        server.add_argument("--pixels", action="store_true", help="decode in the client and send pixels (needs OpenCV)")
         server.add_argument(
-            "--shm", action="store_true", help="pass images in shared memory, to a server on this machine"
+            "--shm", action="store_true", help="pass images in shared memory to a server on this machine"
         )
     server.add_argument(
         "--concurrency",
@@ -63,17 +63,21 @@ def add_server(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
         type=seconds,
         default=30.0,
         metavar="S",
-        help="once running, how long to go on trying while the server is unavailable or fails (default 30)",
+        help="during a run, how long to retry while the server is unavailable or fails (default 30)",
     )
     access = parser.add_argument_group("access")
     access.add_argument("--tls-ca", type=Path, metavar="FILE", help="certificates to trust (PEM; default the system's)")
-    access.add_argument("--tls-cert", type=Path, metavar="FILE", help="our certificate (PEM), if the server wants one")
+    access.add_argument("--tls-cert", type=Path, metavar="FILE", help="the client's certificate (PEM), for mutual TLS")
     access.add_argument("--tls-key", type=Path, metavar="FILE", help="the private key of --tls-cert (PEM)")
     access.add_argument(
-        "--header", action="append", default=[], metavar="'NAME: VALUE'", help="sent with each request; can be repeated"
+        "--header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="header to send with each request; can be repeated",
     )
     access.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="holds a token, sent as 'authorization: Bearer TOKEN'"
+        "--token-file", type=Path, metavar="FILE", help="file with a token, sent as 'authorization: Bearer TOKEN'"
     )
 
 

@@ -27,8 +27,8 @@ examples:
   resnet50-client classify photos.zip --json | jq .top[0]  one JSON object for each image
   curl -s https://example.org/a.jpg | resnet50-client classify -
 
-The score is the accelerator's integer accumulator: it orders classes, and is no probability. The margin is
-the score less that of the runner-up. Where the xclbin answers class ids only, there is neither.
+The score is the accelerator's integer accumulator: it orders classes and is not a probability. The margin is
+the score minus that of the next class. An xclbin that returns class ids only gives neither.
 
 """
 
@@ -39,8 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", metavar="PATH", help="image, folder (searched to any depth), archive, list, or - (stdin)"
     )
     add_labels(parser, required=False)
-    parser.add_argument("--top", type=positive, default=1, metavar="K", help="classes for each image (default 1)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line, one for each image")
+    parser.add_argument(
+        "--top", type=positive, default=1, metavar="K", help="number of classes for each image (default 1)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line and image")
     parser.add_argument(
         "--outfile", type=Path, metavar="FILE", help="at the end, write every answer to FILE (.csv or .jsonl)"
     )

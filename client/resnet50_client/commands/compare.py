@@ -25,9 +25,9 @@ examples:
   resnet50-client compare stretch.sqlite center_crop.sqlite --report compare.html
   resnet50-client compare before.sqlite after.sqlite --json | jq .lost
 
-The runs are those that `accuracy --outfile NAME.sqlite` keeps. Images are compared that both have scored. The interval
-of the difference is that of Agresti and Min for pairs; McNemar's exact test says how likely a difference of this size
-is if neither run is better.
+The runs are those that `accuracy --outfile NAME.sqlite` keeps. Only images that both have scored are compared. The
+interval of the difference is Agresti and Min's for pairs. McNemar's exact test gives the probability of such a
+difference if neither run is better.
 
 """
 

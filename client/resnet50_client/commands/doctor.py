@@ -1,4 +1,4 @@
-"""`resnet50-client doctor`: find out why it does not work."""
+"""`resnet50-client doctor`: find out why a client or server does not work."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from resnet50_client.commands.arguments import add_server, model_options, server
 from resnet50_client.doctor import diagnose
 from resnet50_client.screen import consoles
 
-HELP = "find out why it does not work"
+HELP = "find out why a client or server does not work"
 EXAMPLES = """\
 examples:
   resnet50-client doctor
   resnet50-client doctor --url https://gateway/triton --token-file token.txt
 
-Looks at this machine and at the server, and prints a fix for each fault. `resnet50-pynq doctor`, on the server,
-looks at PYNQ, XRT and the card.
+Checks this machine and the server, and prints a fix for each fault. `resnet50-pynq doctor`, on the server's machine,
+checks PYNQ, XRT and the card.
 
 """
 

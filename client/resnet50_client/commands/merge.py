@@ -17,7 +17,7 @@ from resnet50_client.results import ANSWER_COLUMNS, EXPORTS, Results, require_wr
 from resnet50_client.screen import consoles
 from resnet50_client.summary import describe_proportion
 
-HELP = "make one run of the parts that `accuracy --shard` made"
+HELP = "merge the parts of `accuracy --shard` into one run"
 NOT_SHARED = ("holder", "shard", "server", "command")  # what may be different in the parts
 EXAMPLES = """\
 examples:
@@ -25,8 +25,8 @@ examples:
   resnet50-client accuracy val/ --labels labels.txt --shard 2/2 --outfile part2.sqlite      on another
   resnet50-client merge part1.sqlite part2.sqlite --outfile results.csv
 
-Refused are parts of different images, labels, settings or xclbins, and an image that two of them answer. Where images
-are not answered yet, the whole is a run that was cut short: `accuracy --outfile results.csv --resume` asks for them.
+Parts of different images, labels, settings or xclbins are refused, and so is an image that two parts answer. If answers
+are missing, the result is an interrupted run: `accuracy --outfile results.csv --resume` completes it.
 
 """
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="keep the whole in FILE with the suffix .sqlite, which must be new; and write FILE (.csv or .jsonl)",
+        help="keep the merged run in FILE with the suffix .sqlite, which must be new, and write FILE (.csv or .jsonl)",
     )
 
 

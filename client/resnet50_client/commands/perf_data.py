@@ -28,8 +28,8 @@ examples:
   perf_analyzer -m classify -i grpc -u localhost:8001 --input-data perf/classify.json --concurrency-range 32
   perf_analyzer -m resnet50 -i grpc -u localhost:8001 --input-data perf/resnet50.json -b 8 --concurrency-range 8
 
-Writes classify.json (IMAGE: the files as they are) and resnet50.json (PIXELS: decoded here, which needs OpenCV).
-The answers of the server at --url go with them, so that perf_analyzer notices a wrong one under load.
+Writes classify.json (IMAGE: the files as they are) and resnet50.json (PIXELS: decoded in the client, which needs
+OpenCV), each with the answers of the server at --url, so that perf_analyzer notices a wrong answer under load.
 
 """
 
@@ -37,8 +37,8 @@ The answers of the server at --url go with them, so that perf_analyzer notices a
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image, folder, archive or list")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where to write")
-    parser.add_argument("--limit", type=positive, default=100, metavar="N", help="at most so many images (default 100)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the folder to write to")
+    parser.add_argument("--limit", type=positive, default=100, metavar="N", help="the most images to use (default 100)")
     add_server(parser, model=False)
 
 
@@ -56,7 +56,7 @@ def write_perf_data(items: Sequence[Item], folder: Path, server: Mapping[str, An
 
     Args:
         items: the images; each is read twice.
-        folder: where to write; made if it is not there.
+        folder: the folder to write to; made if it is not there.
         server: options of AsyncClient, of the server whose answers are the right ones.
 
     Returns:
