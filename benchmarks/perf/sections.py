@@ -203,6 +203,7 @@ def _ceilings(load: Mapping[str, Any]) -> list[str]:
         "",
         "What each stage does by itself, on all cores, and the processor time that an image costs there; the server,",
         "its client and a software card share the cores. Transport and queue are a server whose card answers at once.",
+        "The stages are measured after the loads: where others use the machine meanwhile, more may have been reached.",
         "",
         *_table(("card", "input", "stage, alone", "images/s", "CPU, ms an image"), rows),
         "",
