@@ -4,7 +4,7 @@
           └─► pillow.py (PNG, WebP, BMP, GIF, odd JPEGs) ──┘
 
 `decode_image` does one image; `pool.py` whole requests in bounded time, on threads and in helper processes.
-What each step is exact to: docs/preprocessing.md.
+Bit-exactness of each step: docs/preprocessing.md.
 """
 
 from .image import decode_image

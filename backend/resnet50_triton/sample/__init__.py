@@ -1,1 +1,1 @@
-"""The sample network: pictures that code draws, and a network that tells them apart. It is not ImageNet."""
+"""The sample: procedurally generated images, and a randomly initialised network with a last layer that knows them."""

@@ -1,1 +1,1 @@
-"""Running the real tritonserver: finding one, preparing a model repository, starting and ending the process."""
+"""A real tritonserver: found, given a model repository, started, watched and stopped."""
