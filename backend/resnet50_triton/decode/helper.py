@@ -6,17 +6,19 @@ own can be ended at any moment, shares no lock with the others' images, and is a
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import signal
 import warnings
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from multiprocessing.spawn import get_executable
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from ..errors import BadImage
+from ..errors import BadImage, SetupError
 from ..tensors import PIXELS_SHAPE, PIXELS_SIZE_BYTES
 from .header import ImageHeader
 from .image import decode_known
@@ -26,6 +28,7 @@ from .options import DecodeOptions
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__])
 
+START_S = 60.0  # the first helper waits until the decoders are loaded: less than a second on an idle machine
 MAX_MESSAGE_BYTES = 1000  # of an error; by their length the two kinds of answers are told apart
 
 
@@ -99,9 +102,25 @@ class Helper:
         theirs.close()
 
 
-def prepare() -> None:
-    """Start the server that helpers are forked from; it loads the decoders meanwhile."""
-    forkserver.ensure_running()
+def prepare(options: DecodeOptions) -> None:
+    """Start the process that helpers are forked from, which loads the decoders, and try a helper.
+
+    Raises:
+        SetupError: helpers cannot work here: without this, every image that needs one would be called damaged.
+    """
+    image = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(image, "PNG")
+    helper = Helper(options)
+    try:
+        helper.decode(image.getvalue(), ImageHeader(is_fast=False, work=4), np.empty(PIXELS_SHAPE, np.uint8), START_S)
+    except (BadImage, TookTooLong, OSError) as error:
+        why = str(error) or f"no answer in {START_S:g} s"
+        raise SetupError(
+            f"no decode helper works with the Python {os.fsdecode(get_executable())}: {why}; "
+            "put the Python that has this package first in PATH"
+        ) from error
+    finally:
+        helper.close()
 
 
 def _serve(connection: Connection, options: DecodeOptions, niceness: int) -> None:

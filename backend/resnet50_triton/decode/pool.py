@@ -91,7 +91,7 @@ class DecodePool:
         self.max_decode_s = max_decode_s
         self._normal: queue.SimpleQueue[tuple[_Job, int] | None] = queue.SimpleQueue()
         self._large: queue.SimpleQueue[tuple[_Job, int, ImageHeader, float] | None] = queue.SimpleQueue()
-        prepare()
+        prepare(options)
         self._normal_threads = _started(self._run_normal, workers)
         self._large_threads = _started(self._run_large, workers)
 
