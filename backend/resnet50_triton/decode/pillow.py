@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from ..errors import BadImage
 from .header import check_size
@@ -17,6 +25,8 @@ from .options import DecodeOptions
 from .orientation import read_orientation, upright
 
 # Pillow reads dozens of formats more, some by starting other programs (EPS): only these are offered hostile bytes.
+# Loaded here, once: Pillow would load all of its plugins in each helper, at its first WebP.
+PLUGINS = (JpegImagePlugin, PngImagePlugin, WebPImagePlugin, BmpImagePlugin, GifImagePlugin)
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
 # Of a PNG: Pillow unpacks them and refuses files where that gives more than 1 MB; nothing here reads them.
