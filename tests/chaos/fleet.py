@@ -180,7 +180,7 @@ class Fleet:
         if done.returncode:
             raise BalancerError(f"resnet50-client accuracy ended with {done.returncode}: {done.stderr.strip()}")
         result: dict[str, Any] = json.loads(done.stdout)
-        return {name: result[name] for name in ("images", "scored", "top1", "card_images")}
+        return {name: result[name] for name in ("images", "scored", "top1", "xclbins")}
 
 
 def make_new_image(old: Path, new: Path) -> None:

@@ -63,7 +63,7 @@ class Replica:
         logs: list[str | Path] = ["--log", self._folder / "triton.log"]
         with (self._folder / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *files, *ports, *logs, "--host", self.address.host],
+                [*command, *files, *ports, *logs, "--host", self.address.host, "--provenance"],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "TMPDIR": str(self._folder)},  # where a killed one leaves its files is ours to empty

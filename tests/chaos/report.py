@@ -116,7 +116,7 @@ def summary(fleet: Fleet, phases: Sequence[Phase], accuracy: Mapping[str, Any] |
     return {
         "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}",
         "replicas": len(fleet.replicas),
-        "card_images": fleet.uuids,
+        "xclbins": fleet.uuids,
         "sent": sent,
         "answered": answered,
         "lost": sent - answered,
