@@ -27,7 +27,6 @@ CONCURRENCY = 64  # images in flight for each server
 ORDER_BUFFER = 4  # times `concurrency`: answers that may wait for an earlier image before sending pauses
 RANKED = ("LOGITS", "TOP5")  # the better first
 PROVENANCE = "PROVENANCE"
-BGR = "BGR"  # the order of the card, and of OpenCV
 # One black pixel: a picture to ask about when it is only the class names that are wanted.
 TINY_PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c636060"
@@ -217,10 +216,7 @@ class AsyncClient:
 
     async def _adopt_order(self, connection: Connection) -> None:
         """Note in which order the model takes the channels of PIXELS."""
-        try:
-            order = (await connection.facts(self.model)).channel_order
-        except RequestRefused:  # as by a balancer that lets only inference pass
-            order = BGR
+        order = (await connection.facts(self.model)).channel_order
         if self.pixels and self._channel_order not in ("", order):
             raise ModelMismatch(
                 f"model '{self.model}' takes PIXELS as {order} on {connection.endpoint} but as "

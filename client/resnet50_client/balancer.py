@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from resnet50_client.errors import ClientError, ServerUnavailable
+from resnet50_client.errors import ServerUnavailable
 from resnet50_client.transport import LONGEST_DELAY_S, Connection, Payload, ServerFault, TryAgain
 
 FIRST_DELAY_S = 0.1
@@ -44,7 +44,7 @@ class _Server:
         if not self.connection.is_known:
             async with self._learning:
                 if not self.connection.is_known:
-                    with contextlib.suppress(ClientError):
+                    with contextlib.suppress(ServerUnavailable):
                         await self.connection.facts(model)
 
 

@@ -58,6 +58,17 @@ def test_grpc_with_certificates_and_a_header(run: Run, tls_server: Server, certi
     assert "triton-grpc-protocol-password" in without.stderr
 
 
+def test_a_configuration_that_is_for_operators_is_not_needed(run: Run, image: Path, tmp_path: Path) -> None:
+    options = ["--grpc-restricted-protocol=model-config:password=sesame"]
+    with running(make_fast_repository(tmp_path / "models", provenance=False), options=options) as server:
+        done = run("classify", image, image, "--url", server.grpc_url, "--json")
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(answer["top"][0]["class"], answer["xclbin_uuid"]) for answer in answers] == [
+        (fast_class(image.read_bytes()), None)
+    ] * 2
+
+
 @pytest.mark.parametrize("missing", ["--tls-ca", "--tls-cert"])
 def test_grpc_without_a_certificate_is_not_let_in(
     run: Run, tls_server: Server, certificates: Path, image: Path, missing: str
