@@ -20,17 +20,16 @@ HEAD = """\
 *Made by `make performance` from `benchmarks/results/*.json`: do not edit it. `make bench-all` measures everything
 and writes this page again.*
 
-Nothing here was measured on a real card. Two stand-ins were:
+This page is for those who compare servers or look for a bottleneck. Nothing here was measured on a real card. Two
+cards stand in for it:
 
-- the **timing card** takes the time that was published for an Alveo U250 and computes nothing, which leaves the CPU
-  free as an Alveo does. Its figures are those of everything around a card: what a client sees of a U250, if a U250
-  takes its published time;
-- the **software card** computes the same network, bit for bit, on the CPU that it shares with the server and the
-  client.
+- The **timing card** takes the published time of an Alveo U250 and computes nothing, so the CPU stays free, as with an
+  Alveo. It shows what a client sees of a U250, if a U250 takes its published time.
+- The **software card** computes the same network, bit for bit, on the CPU that it shares with server and client.
 
 ```console
 make bench                # perf_analyzer on the whole server: build/bench/load.json, and load.md
-make bench-compare        # what moved beyond noise since the figures below: OLD=a.json NEW=b.json compares others
+make bench-compare        # what changed beyond noise since the figures below: OLD=a.json NEW=b.json compares others
 ```
 """
 
@@ -130,7 +129,7 @@ def _beside_published(results: Results) -> list[str]:
     return [
         "## Beside published figures",
         "",
-        "Not one of these lines measures the same thing as another: the last column says what each is. The published",
+        "Each row measures something else: the last column says what. The published",
         f"ones are from {published.SOURCES}.",
         "",
         *_table(("", "images/s", "p50, ms", "p99, ms", "what it is"), rows),
@@ -154,12 +153,12 @@ def _presets(load: Mapping[str, Any]) -> list[str]:
     return [
         "## Presets",
         "",
-        "The timing card, PIXELS over shared memory, one image a request. What each preset sets is in",
-        "[serving](serving.md#presets).",
+        "The timing card, PIXELS over shared memory, one image a request. [Serving](serving.md#presets) says what",
+        "each preset sets.",
         "",
         *_table(("preset", "in flight", *_SPREADS, "images in a run"), rows),
         "",
-        "The servers that were measured, as they say it themselves:",
+        "The servers that were measured:",
         "",
         *told,
         "",
@@ -178,9 +177,8 @@ def _stages(load: Mapping[str, Any]) -> list[str]:
     return [
         "## Where the time goes",
         "",
-        "Milliseconds of a request, on average, one image each, over gRPC. What the server does not see is the",
-        "client's and the transport's; where client, server and network share a few cores, waiting for one is in every",
-        "column.",
+        "Mean milliseconds of a request of one image over gRPC. What the server does not see is the client's and the",
+        "transport's. Client, server and network share the cores, so every column includes the wait for one.",
         "",
         *_table(("card", "input", "in flight", *names), rows),
         "",
@@ -199,11 +197,11 @@ def _ceilings(load: Mapping[str, Any]) -> list[str]:
         reached = f"{_number(way['reached'])}, {way['reached'] / way['ceiling']:.0%} of {_number(way['ceiling'])}"
         rows.append((way["server"], way["input"], "**reached, at the best load**", reached, ""))
     return [
-        "## What holds it up",
+        "## The bottleneck",
         "",
-        "What each stage does by itself, on all cores, and the processor time that an image costs there; the server,",
-        "its client and a software card share the cores. Transport and queue are a server whose card answers at once.",
-        "The stages are measured after the loads: where others use the machine meanwhile, more may have been reached.",
+        "What each stage does alone, on all cores, and its processor time per image. The server, its client and a",
+        "software card share the cores. Transport and queue are measured with a card that answers at once. The stages",
+        "are measured after the loads: if others use the machine meanwhile, the loads may have reached more.",
         "",
         *_table(("card", "input", "stage, alone", "images/s", "CPU, ms an image"), rows),
         "",
@@ -281,7 +279,7 @@ def _baselines(result: Mapping[str, Any]) -> list[str]:
                 )
             )
     return [
-        "## Against the stock way to serve on a CPU",
+        "## Against INT8 servers on a CPU",
         "",
         result["note"],
         "",

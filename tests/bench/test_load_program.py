@@ -47,7 +47,7 @@ def test_every_case_has_its_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     for way in result["ceilings"]:
         assert way["reached"] > 0
         assert way["bottleneck"] in [stage["name"] for stage in way["stages"]]
-    assert "## What holds it up" in (tmp_path / "load.md").read_text()
+    assert "## The bottleneck" in (tmp_path / "load.md").read_text()
     assert not [name for name in ("LOGITS", "TOP5", "PROVENANCE") if Path("/dev/shm", name).exists()]
 
 
