@@ -60,7 +60,7 @@ def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
             _intervals([("top-1", counts.top1), ("top-5", counts.top5)]),
         ),
         _section("The run", _table(summary.run_facts())),
-        _section("Who answered", _table(summary.facts())),
+        _section("Server", _table(summary.facts())),
         _section("Coverage", _coverage(summary)),
         _section(
             "Margin between the best class and the next",
@@ -72,15 +72,15 @@ def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
                 "",
             ),
         ),
-        _section("How far the margin can be trusted", _reliability(counts)),
+        _section("Accuracy by margin", _reliability(counts)),
         _section("Latency of a request, ms", _latency(1e3 * counts.latencies_s.numbers())),
         _section("Worst classes", _worst_classes(summary)),
         _section("Every class", _every_class(summary)),
         _section("Confusion matrix", _confusion(summary)),
-        _section("Wrong answers, the surest first", _gallery(summary, items)),
+        _section("Wrong answers, largest margin first", _gallery(summary, items)),
     ]
     if summary.profile_table:
-        parts.append(_section("Where the time went, ms", _profile(summary)))
+        parts.append(_section("Time per stage, ms", _profile(summary)))
     return _page("Accuracy report", parts)
 
 

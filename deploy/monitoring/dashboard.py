@@ -37,7 +37,7 @@ def _changes(counter: str, legend: str) -> tuple[str, str]:
 ROWS: dict[str, tuple[Panel, ...]] = {
     "Work": (
         Panel(
-            "Images a second",
+            "Images per second",
             "short",
             (("sum by (instance, card) (rate(resnet50_images_total" + _JOB + "[1m]))", "{{instance}} {{card}}"),),
         ),
@@ -60,7 +60,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             stacked=True,
         ),
         Panel(
-            "Latency in the kernel's model",
+            "Latency in resnet50",
             "s",
             (
                 _recorded("job:resnet50_total_seconds:p99_1m", "p99"),
@@ -82,7 +82,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
-            "Waiting, in times of the kernel",
+            "Waiting time, in kernel times",
             "short",
             (
                 _recorded("job:resnet50_wait_per_kernel:ratio1m", "all waiting"),
@@ -91,7 +91,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "What to scale by; docs/capacity.md says what they are at which load.",
         ),
         Panel(
-            "Requests that wait",
+            "Waiting requests",
             "short",
             (
                 ("sum by (model) (nv_inference_pending_request_count" + _JOB + ")", "{{model}}"),
@@ -108,7 +108,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             stacked=True,
         ),
         Panel(
-            "Faults in a minute",
+            "Faults per minute",
             "short",
             (
                 _changes("resnet50_timeouts_total", "{{card}} deadline missed"),
@@ -119,7 +119,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Wrong results page.",
         ),
         Panel(
-            "Requests not answered, a second",
+            "Unanswered requests per second",
             "short",
             (
                 (f"sum by (code) (rate(resnet50_refused_total{_JOB}[1m]))", "refused {{code}}"),
@@ -133,13 +133,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     ),
     "Power": (
         Panel(
-            "Power of the boards",
+            "Board power",
             "watt",
             ((f"resnet50_power_watts{_JOB}", "{{instance}} {{card}}"),),
             "By the board's sensors; of a timing card as published for a U250. A software card has none.",
         ),
         Panel(
-            "Images a second and watt",
+            "Images per second and watt",
             "short",
             (
                 (
@@ -151,7 +151,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "The board alone, without its host.",
         ),
         Panel(
-            "Processor and memory of the host",
+            "Host CPU and memory",
             "percentunit",
             (
                 (f"nv_cpu_utilization{_JOB}", "{{instance}} processor"),

@@ -205,10 +205,10 @@ def test_the_report_is_one_file_with_everything(run: Run, server: Server, sample
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert not re.search(r'(src|href)="(?!data:)', page)  # nothing from elsewhere
-    for title in ("Worst classes", "Confusion matrix", "Margin between", "Latency", "Coverage", "Who answered"):
+    for title in ("Worst classes", "Confusion matrix", "Margin between", "Latency", "Coverage", "Server"):
         assert title in page
     assert page.count("<svg") == page.count("</svg>") >= 3
-    for title in ("The run", "Every class", "How far the margin can be trusted", "Latency of a request, ms"):
+    for title in ("The run", "Every class", "Accuracy by margin", "Latency of a request, ms"):
         assert title in page
     assert f"resnet50-client accuracy {folder}" in page
     assert "<th class=n>99 %</th>" in page
