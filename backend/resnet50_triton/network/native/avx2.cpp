@@ -235,7 +235,7 @@ public:
 
     void conv(const ConvCall& call, int begin, int end) const override {
         for (int item = begin; item < end; item++) {
-            const int y = item % call.out_height, block = item / call.out_height;
+            const int y = item / call.conv->blocks(), block = item % call.conv->blocks();
             int x = 0;
             const auto tiles = [&](auto width) {
                 for (; call.out_width - x >= width; x += width) compute_tile<width>(call, lookup_input(call, y, x, block), y, x, block);

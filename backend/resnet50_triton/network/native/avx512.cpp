@@ -81,9 +81,9 @@ public:
     }
 
     void conv(const ConvCall& call, int begin, int end) const override {
-        const int together = blocks_together(*call.conv);
+        const int together = blocks_together(*call.conv), row_groups = call.conv->blocks() / together;
         for (int item = begin; item < end; item++) {
-            const int y = item % call.out_height, group = item / call.out_height;
+            const int y = item / row_groups, group = item % row_groups;
             if (call.conv->ksize == 3)
                 together == 2 ? compute_row<2, 3, 7, 1>(call, y, group) : compute_row<1, 3, 14, 7, 1>(call, y, group);
             else if (together == 4)

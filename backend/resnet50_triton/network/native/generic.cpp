@@ -128,11 +128,12 @@ public:
     int conv_items(const ConvCall& call) const override { return call.out_height * call.conv->blocks(); }
 
     void conv(const ConvCall& call, int begin, int end) const override {
+        const int blocks = call.conv->blocks();
         int32_t sums[kBlock];
         for (int item = begin; item < end; item++)
             for (int x = 0; x < call.out_width; x++) {
-                sum_pixel(call, item % call.out_height, x, item / call.out_height, sums);
-                emit(call, item % call.out_height, x, item / call.out_height, sums);
+                sum_pixel(call, item / blocks, x, item % blocks, sums);
+                emit(call, item / blocks, x, item % blocks, sums);
             }
     }
 

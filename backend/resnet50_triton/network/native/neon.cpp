@@ -141,7 +141,7 @@ public:
         Sums sums;
         int16_t totals[kPixels];
         for (int item = begin; item < end; item++) {
-            const int y = item % call.out_height, block = item / call.out_height;
+            const int y = item / call.conv->blocks(), block = item % call.conv->blocks();
             for (int x = 0; x < call.out_width;) {
                 const LookupInput in = lookup_input(call, y, x, block);
                 const int pixels = call.out_width - x >= kPixels ? kPixels : 1;
