@@ -110,8 +110,7 @@ kubernetes-tools: setup ## helm, hadolint and schemas, for the tests of deploy/:
 
 .PHONY: bench-engine
 bench-engine: setup ## the software card's engine against onnxruntime and OpenVINO, and what a second thread brings
-	$(BIN)/python benchmarks/engine/run.py
-	$(BIN)/python benchmarks/engine/scaling.py -o build/bench-scaling.json
+	$(BIN)/python -m benchmarks.engine $(ARGS)
 
 .PHONY: bench-decode
 bench-decode: $(VENV)/.tools sample ## preprocessing against Pillow, OpenCV and DALI, and classify at saturation

@@ -21,6 +21,6 @@ def prepare() -> None:
         install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", "-r", str(HERE / "requirements.txt")]
         subprocess.run(install, check=True)
         (VENV / "done").touch()
-    if not (MODELS / "done").exists():
+    if not (MODELS / "done-with-binary").exists():
         print(f"making the models in {MODELS} ...", flush=True)
         subprocess.run([str(VENV / "bin" / "python"), str(HERE / "models.py"), str(MODELS)], check=True)

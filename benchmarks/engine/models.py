@@ -2,6 +2,7 @@
 
 The same graph for everybody: v1 (the stride is in a block's first 1x1), batch normalization folded away, and a symbolic
 batch. INT8 is static: onnxruntime's own quantizer per channel, in both of its formats, and NNCF for OpenVINO.
+The binary network is OpenVINO's W1A1: all convolutions but the first are BinaryConvolutions.
 """
 
 from __future__ import annotations
@@ -120,13 +121,62 @@ def quantize_for_openvino(source: Path, folder: Path) -> None:
     openvino.save_model(quantized, folder / "nncf.xml")
 
 
+def binary_for_openvino(folder: Path) -> None:
+    """Each binary convolution with its sign before it and a scale and offset for each channel behind it."""
+    import openvino
+    from openvino import op
+    from openvino import opset8 as ops
+
+    rng = np.random.default_rng(0)
+
+    def constant(*shape: int, spread: float = 1.0) -> Any:
+        return ops.constant((rng.standard_normal(shape) * spread).astype(np.float32))
+
+    def conv(x: Any, cin: int, cout: int, ksize: int, stride: int) -> Any:
+        low, high = (ops.constant(np.full((1, 1, 1, 1), value, np.float32)) for value in (-1, 1))
+        middle = constant(1, cin, 1, 1, spread=0.1)
+        bits = openvino.Tensor(openvino.Type.u1, openvino.Shape([cout, cin, ksize, ksize]))
+        bits.data[:] = rng.integers(0, 256, bits.data.shape, np.uint8)
+        pads = [ksize // 2] * 2
+        sums = ops.binary_convolution(
+            ops.fake_quantize(x, middle, middle, low, high, 2),
+            op.Constant(bits),
+            [stride] * 2,
+            pads,
+            pads,
+            [1, 1],
+            "xnor-popcount",
+            -1.0,
+        )
+        scale = constant(1, cout, 1, 1, spread=1 / np.sqrt(cin * ksize * ksize))
+        return ops.add(ops.multiply(sums, scale), constant(1, cout, 1, 1, spread=0.1))
+
+    image = ops.parameter([-1, 3, 224, 224], np.float32, name="input")
+    x = ops.convolution(image, constant(64, 3, 7, 7, spread=0.1), [2, 2], [3, 3], [3, 3], [1, 1])
+    x = ops.relu(ops.add(x, constant(1, 64, 1, 1)))
+    x = ops.max_pool(x, [2, 2], [1, 1], [1, 1], [1, 1], [3, 3]).output(0)
+    cin = 64
+    for stage, (width, count) in enumerate(STAGES, start=2):
+        for index in range(count):
+            stride = 2 if stage > 2 and index == 0 else 1
+            y = ops.relu(conv(x, cin, width, 1, stride))
+            y = ops.relu(conv(y, width, width, 3, 1))
+            y = conv(y, width, 4 * width, 1, 1)
+            x = ops.relu(ops.add(y, conv(x, cin, 4 * width, 1, stride) if index == 0 else x))
+            cin = 4 * width
+    features = ops.reshape(ops.reduce_mean(x, np.array([2, 3]), True), np.array([0, 2048]), True)
+    output = ops.matmul(features, constant(1000, 2048, spread=0.02), False, True)
+    openvino.save_model(openvino.Model([output], [image], "binary"), folder / "binary.xml", compress_to_fp16=False)
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(resnet50(), folder / "fp32.onnx")
     quantize_for_onnxruntime(folder / "fp32.onnx", folder)
     quantize_for_openvino(folder / "fp32.onnx", folder)
-    (folder / "done").touch()
+    binary_for_openvino(folder)
+    (folder / "done-with-binary").touch()
 
 
 if __name__ == "__main__":

@@ -10,17 +10,24 @@ namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-#define TWELVE(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-#define LOOKUP512(i) "vpermb %%zmm14, %%zmm15, %%zmm13\n vpaddb %%zmm13, %%zmm" #i ", %%zmm" #i "\n"
+// Four lookups, then their four additions: one cycle a pair on Zen 4, where strictly in turns they take 1.24.
+#define FOUR(op, add, r, a, b, c, d) \
+    op " %%" r "14, %%" r "15, %%" r "10\n" op " %%" r "14, %%" r "15, %%" r "11\n" \
+    op " %%" r "14, %%" r "15, %%" r "12\n" op " %%" r "14, %%" r "15, %%" r "13\n" \
+    add " %%" r "10, %%" r #a ", %%" r #a "\n" add " %%" r "11, %%" r #b ", %%" r #b "\n" \
+    add " %%" r "12, %%" r #c ", %%" r #c "\n" add " %%" r "13, %%" r #d ", %%" r #d "\n"
+#define EIGHT(op, add, r) FOUR(op, add, r, 0, 1, 2, 3) FOUR(op, add, r, 4, 5, 6, 7)
 #define VNNI512(i) "vpdpbusd %%zmm14, %%zmm15, %%zmm" #i "\n"
-#define LOOKUP256(i) "vpshufb %%ymm14, %%ymm15, %%ymm13\n vpaddb %%ymm13, %%ymm" #i ", %%ymm" #i "\n"
-#define MADD256(i) "vpmaddwd %%ymm14, %%ymm15, %%ymm13\n vpaddd %%ymm13, %%ymm" #i ", %%ymm" #i "\n"
-#define LOW "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm13"
+#define LOW "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm10", "xmm11", "xmm12", "xmm13"
 
-void lookup512() { asm volatile(TWELVE(LOOKUP512)::: LOW); }
-void vnni512() { asm volatile(TWELVE(VNNI512)::: LOW); }
-void lookup256() { asm volatile(TWELVE(LOOKUP256)::: LOW); }
-void madd256() { asm volatile(TWELVE(MADD256)::: LOW); }
+void lookup512() { asm volatile(EIGHT("vpermb", "vpaddb", "zmm")::: LOW); }
+void vnni512() {
+    asm volatile(VNNI512(0) VNNI512(1) VNNI512(2) VNNI512(3) VNNI512(4) VNNI512(5) VNNI512(6) VNNI512(7)::: LOW);
+}
+void lookup256() { asm volatile(EIGHT("vpshufb", "vpaddb", "ymm")::: LOW); }
+void madd256() { asm volatile(EIGHT("vpmaddwd", "vpaddd", "ymm")::: LOW); }
+
+constexpr int kInstructions = 8;  // or pairs of them, in each
 
 // The best of several short runs: the machine may be shared.
 template <void (*body)()>
@@ -32,7 +39,7 @@ double rate(double macs) {
         for (int i = 0; i < kLoops; i++) body();
         best = std::min(best, now() - started);
     }
-    return 12 * macs * kLoops / best * 1e-9;
+    return kInstructions * macs * kLoops / best * 1e-9;
 }
 
 }  // namespace

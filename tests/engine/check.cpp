@@ -1,6 +1,8 @@
 // Runs every kernel of the native engine on random networks and odd layers, and compares them with the generic one.
 // Built with sanitizers by test_sanitizers.py. Ends with 0, or with 1 after naming the first difference.
+// engine_check [IMAGES]: fewer images than 3, and fewer layers, for an emulator.
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <random>
 #include <string>
@@ -96,24 +98,24 @@ int fail(const Kernels& kernels, const std::string& what) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
     const Kernels& generic = *generic_kernels();
     const Parameters parameters;
-    constexpr int kImages = 3;
-    const auto pixels = draw_many<uint8_t>(size_t(kImages) * kImage * kImage * kImageChannels, 0, 255);
-    std::vector<int32_t> expected(kImages * kClasses), stem(size_t(kStemSize) * kStemSize * kStemChannels), got;
-    Engine(parameters.pack(generic), 2).logits(pixels.data(), kImages, parameters.head.data(), expected.data());
+    const int images = argc > 1 ? std::atoi(argv[1]) : 3;
+    const auto pixels = draw_many<uint8_t>(size_t(images) * kImage * kImage * kImageChannels, 0, 255);
+    std::vector<int32_t> expected(images * kClasses), stem(size_t(kStemSize) * kStemSize * kStemChannels), got;
+    Engine(parameters.pack(generic), 2).logits(pixels.data(), images, parameters.head.data(), expected.data());
     convolve_pixels(generic, pixels.data(), 1, parameters.stem.data(), 1, stem.data());
 
     for (const Kernels* kernels : usable_kernels()) {
-        for (const int threads : {1, 2, 3}) {
+        for (const int threads : {1, 2, 3, 5}) {
             Engine engine(parameters.pack(*kernels), threads);
             got.assign(expected.size(), 0);
-            engine.logits(pixels.data(), kImages, parameters.head.data(), got.data());
+            engine.logits(pixels.data(), images, parameters.head.data(), got.data());
             if (got != expected) return fail(*kernels, "a network on " + std::to_string(threads) + " threads");
             if (kernels == &generic) break;
             std::vector<std::thread> callers;  // more than the engine has threads
-            std::vector<std::vector<int32_t>> answers(4, std::vector<int32_t>(kClasses));
+            std::vector<std::vector<int32_t>> answers(images + 1, std::vector<int32_t>(kClasses));
             for (auto& answer : answers)
                 callers.emplace_back([&] { engine.logits(pixels.data(), 1, parameters.head.data(), answer.data()); });
             for (std::thread& caller : callers) caller.join();
@@ -123,7 +125,7 @@ int main() {
         std::vector<int32_t> kernel_stem(stem.size());
         convolve_pixels(*kernels, pixels.data(), 1, parameters.stem.data(), 1, kernel_stem.data());
         if (kernel_stem != stem) return fail(*kernels, "conv0");
-        for (int round = 0; round < 40; round++) {
+        for (int round = 0; round < 13 * images; round++) {
             const int ksize = draw(0, 1) ? 3 : 1;
             const Layer layer(64 * draw(1, 5), 64 * draw(1, 5), ksize, ksize == 1 ? draw(1, 2) : 1, 3);
             const int height = draw(1, 9), width = draw(1, 17);

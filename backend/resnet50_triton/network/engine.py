@@ -162,6 +162,10 @@ class NativeEngine:
         self._engine.logits(pixels, np.ascontiguousarray(weights), out)
         return out
 
+    def plan(self) -> list[tuple[int, float]]:
+        """How all threads share one image: of each part between two meetings the items and their multiply-adds."""
+        return list(self._engine.plan())
+
     def profile(self, pixels: NDArray[np.uint8], weights: NDArray[np.int8]) -> dict[str, float]:
         """Seconds in each step, summed over images computed one at a time; arguments as for `logits`."""
         names = ["padding", "stem"]

@@ -12,7 +12,6 @@ namespace {
 
 constexpr size_t kImageBytes = size_t(kImage) * kImage * kImageChannels;
 constexpr int kChunk = 64;         // images whose features are kept at once: bounds the memory for any batch
-constexpr int kStemItemRows = 14;  // pooled rows; each item computes one row of conv0 more than it keeps
 constexpr int kClassItem = 8;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -44,30 +43,28 @@ void Arena::add_block(const Network& network, size_t index) {
     const Block& block = network.blocks[index];
     const int size = block.size_out();
     if (index == 0) input_ = make_codes(block.size_in, block.cin(), 0);
-    Codes a;
-    for (const Codes& made : conva_out_)
-        if (made.height == size && made.channels == block.width()) a = made;
-    if (!a.bits) a = conva_out_.emplace_back(make_codes(size, block.width(), 1));
+    // The block before may still read its own when this block's first rows are made.
+    const size_t made = conva_out_.size();
+    const bool reuse = made >= 2 && conva_out_[made - 2].height == size && conva_out_[made - 2].channels == block.width();
+    const Codes a = conva_out_.emplace_back(reuse ? conva_out_[made - 2] : make_codes(size, block.width(), 1));
     const Codes b = make_codes(size, block.width(), 0);
 
-    const auto step = [&](const Conv& conv, Emit emit, const Codes& in) -> ConvCall& {
+    const auto step = [&](const Conv& conv, Emit emit, const Codes& in, bool joins) -> ConvCall& {
         Step& added = steps_.emplace_back();
         added.call.conv = &conv;
         added.call.emit = emit;
         added.call.in = in;
         added.call.out_height = added.call.out_width = size;
         added.block = int(index);
+        added.joins = joins;
         added.last = emit == Emit::residual;
         return added.call;
     };
-    step(block.convs[0], Emit::codes, input_).out = a;
-    step(block.convs[1], Emit::codes, a).out = b;
+    step(block.convs[0], Emit::codes, input_, index > 0 && block.convs[0].stride == 1).out = a;
+    step(block.convs[1], Emit::codes, a, false).out = b;
     // The shortcut is in the output's place: the block's input, or what conv1 makes of its codes, which are kept apart.
-    if (block.projection()) {
-        step(block.convs[3], Emit::levels, input_).levels = output_.data();
-        steps_.back().with_next = true;
-    }
-    ConvCall& last = step(block.convs[2], Emit::residual, b);
+    if (block.projection()) step(block.convs[3], Emit::levels, input_, true).levels = output_.data();
+    ConvCall& last = step(block.convs[2], Emit::residual, b, true);
     last.levels = output_.data();
     last.shortcut = output_.data();
     if (index + 1 < network.blocks.size()) {
@@ -91,10 +88,26 @@ StemCall Arena::stem_call(const Network& network) const {
 struct Engine::Observer {
     const std::vector<uint8_t*>* outputs = nullptr;
     std::vector<double>* seconds = nullptr;
+    mutable size_t timed = 0;
+    mutable double started = now();
+
+    void step_done() const {
+        if (!seconds) return;
+        const double time = now();
+        (*seconds)[timed++] += time - started;
+        started = time;
+    }
+    void stage_done(int stage, const uint8_t* output, size_t size_bytes) const {
+        if (outputs) std::memcpy((*outputs)[stage], output, size_bytes);
+    }
 };
 
 Engine::Engine(std::shared_ptr<const Network> network, int threads)
-    : network_(std::move(network)), pool_(threads), arenas_(threads), features_(kChunk * kFeatures * sizeof(uint16_t)) {}
+    : network_(std::move(network)), pool_(threads), arenas_(threads), features_(kChunk * kFeatures * sizeof(uint16_t)) {
+    const Arena like_each(*network_);
+    alone_ = plan_parts(like_each.steps(), *network_->kernels, 1);
+    together_ = plan_parts(like_each.steps(), *network_->kernels, threads);
+}
 
 // The thread that works in an arena touches its memory first, which places it near that thread's CPU.
 Arena& Engine::arena(int thread) {
@@ -104,55 +117,59 @@ Arena& Engine::arena(int thread) {
 
 // One image, by the calling thread alone or by all threads together.
 void Engine::image(const uint8_t* pixels, Arena& arena, bool together, uint16_t* features, const Observer* observer) {
-    const Kernels& kernels = *network_->kernels;
+    const int threads = together ? pool_.threads() : 1;
     const auto each = [&](int count, const auto& work) {  // work(begin, end)
         if (together)
             pool_.each(count, [&](int, int item) { work(item, item + 1); });
         else
             work(0, count);
     };
-    const bool timed_apart = observer && observer->seconds;
-    double started = now();
-    size_t timed = 0;
-    const auto step_done = [&] {
-        if (!timed_apart) return;
-        const double time = now();
-        (*observer->seconds)[timed++] += time - started;
-        started = time;
-    };
-    const auto stage_done = [&](int stage, size_t size_bytes) {
-        if (observer && observer->outputs) std::memcpy((*observer->outputs)[stage], arena.output(), size_bytes);
-    };
-
-    pad_rows(pixels, arena.padded(), 0, kImage);
-    step_done();
+    each(threads, [&](int begin, int end) {
+        pad_rows(pixels, arena.padded(), kImage * begin / threads, kImage * end / threads);
+    });
+    if (observer) observer->step_done();
     const StemCall stem = arena.stem_call(*network_);
-    each(kStemPooled / kStemItemRows,
-         [&](int begin, int end) { kernels.stem(stem, begin * kStemItemRows, end * kStemItemRows); });
-    step_done();
-    stage_done(0, size_t(kStemPooled) * kStemPooled * kStemChannels);
-    const Arena::Step* shortcut = nullptr;
-    for (const Arena::Step& step : arena.steps()) {
-        if (step.with_next && !timed_apart) {
-            shortcut = &step;
-            continue;
+    const int rows = plan_stem_rows(threads);
+    each((kStemPooled + rows - 1) / rows, [&](int begin, int end) {
+        network_->kernels->stem(stem, begin * rows, std::min(end * rows, kStemPooled));
+    });
+    if (observer) observer->step_done();
+    if (observer) observer->stage_done(0, arena.output(), size_t(kStemPooled) * kStemPooled * kStemChannels);
+    if (observer)
+        watch(arena, *observer);
+    else
+        for (const Part& part : together ? together_ : alone_) {
+            const auto item = [&](int i) { compute(arena, part, i); };
+            if (together)
+                pool_.each(part.items, [&](int, int i) { item(i); });
+            else
+                for (int i = 0; i < part.items; i++) item(i);
         }
-        each(kernels.conv_items(step.call), [&](int begin, int end) {
-            if (!shortcut) return kernels.conv(step.call, begin, end);
-            for (int item = begin; item < end; item++) {  // so that an item's shortcut is still in the cache
-                kernels.conv(shortcut->call, item, item + 1);
-                kernels.conv(step.call, item, item + 1);
-            }
-        });
-        shortcut = nullptr;
-        step_done();
-        if (step.last) stage_done(step.block + 1, network_->blocks[step.block].output_bytes());
-    }
     const Block& last = network_->blocks.back();
     each(last.cout() / kBlock, [&](int begin, int end) {
         sum_positions(arena.output(), last.size_out() * last.size_out(), last.cout(), features, begin * kBlock, end * kBlock);
     });
-    step_done();
+    if (observer) observer->step_done();
+}
+
+// One item of a part, through its steps.
+void Engine::compute(const Arena& arena, const Part& part, int item) const {
+    const Kernels& kernels = *network_->kernels;
+    for (size_t i = part.first; i < part.first + part.count; i++) {
+        const ConvCall& call = arena.steps()[i].call;
+        const int items = part.by_rows ? kernels.conv_items(call) / call.out_height : 1;
+        kernels.conv(call, item * items, (item + 1) * items);
+    }
+}
+
+// Step after step, each complete before the next.
+void Engine::watch(const Arena& arena, const Observer& observer) {
+    for (const Step& step : arena.steps()) {
+        const int items = network_->kernels->conv_items(step.call);
+        pool_.each(items, [&](int, int item) { network_->kernels->conv(step.call, item, item + 1); });
+        observer.step_done();
+        if (step.last) observer.stage_done(step.block + 1, arena.output(), network_->blocks[step.block].output_bytes());
+    }
 }
 
 // As many images as go evenly among the threads are computed by one thread each, the rest by all threads together.
@@ -206,9 +223,9 @@ std::vector<double> Engine::profile(const uint8_t* pixels, int count, const int8
     Pool::Session session(pool_);
     std::vector<double> seconds(arena(0).steps().size() + 4);
     std::vector<int32_t> logits(kClasses);
-    Observer observer;
-    observer.seconds = &seconds;
     for (int i = 0; i < count; i++) {
+        Observer observer;
+        observer.seconds = &seconds;
         image(pixels + i * kImageBytes, arena(0), true, features_.as<uint16_t>(), &observer);
         const double started = now();
         classify(1, weights, logits.data());

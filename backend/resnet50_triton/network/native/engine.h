@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "plan.h"
 #include "pool.h"
 
 namespace resnet50 {
@@ -39,12 +40,6 @@ class Arena {
 public:
     explicit Arena(const Network& network);
 
-    struct Step {
-        ConvCall call;
-        int block;   // number of its block
-        bool last;   // the block's output is complete after it
-        bool with_next = false;  // its items are the next step's too, each of which needs its own only
-    };
     const std::vector<Step>& steps() const { return steps_; }
     uint8_t* padded() const { return padded_.data(); }
     uint8_t* output() const { return output_.data(); }  // of the stem, then of each block
@@ -57,7 +52,7 @@ private:
     Buffer padded_, output_;
     Codes input_;
     std::vector<Buffer> memory_;  // of the codes
-    std::vector<Codes> conva_out_;  // one for each size: its padding is zeroed once and never written
+    std::vector<Codes> conva_out_;  // two for each size, in turns: their padding is zeroed once and never written
     std::vector<Step> steps_;
 };
 
@@ -67,6 +62,9 @@ public:
 
     const Network& network() const { return *network_; }
     int threads() const { return pool_.threads(); }
+
+    // How the convolutions of one image are shared among all threads.
+    const std::vector<Part>& plan() const { return together_; }
 
     // pixels: uint8 (count, 224, 224, 3) BGR -> features: uint16 (count, 2048)
     void features(const uint8_t* pixels, int count, uint16_t* features);
@@ -85,12 +83,15 @@ private:
     struct Observer;
     Arena& arena(int thread);
     void image(const uint8_t* pixels, Arena& arena, bool together, uint16_t* features, const Observer* observer);
+    void compute(const Arena& arena, const Part& part, int item) const;
+    void watch(const Arena& arena, const Observer& observer);
     void images(const uint8_t* pixels, int count, uint16_t* features);
     void classify(int count, const int8_t* weights, int32_t* logits);
 
     std::shared_ptr<const Network> network_;
     std::mutex mutex_;  // one call at a time
     Pool pool_;
+    std::vector<Part> alone_, together_;  // an image's parts, for one thread and for all
     std::vector<std::unique_ptr<Arena>> arenas_;  // one a thread, made by it at its first image
     Buffer features_;                             // of the images between the last block and the classes
 };

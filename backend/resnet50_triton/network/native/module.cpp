@@ -86,6 +86,12 @@ NB_MODULE(_native, m) {
              },
              "network"_a, "threads"_a)
         .def_prop_ro("threads", &Engine::threads)
+        .def("plan",
+             [](const Engine& engine) {
+                 std::vector<std::pair<int, double>> parts;  // items, multiply-adds
+                 for (const Part& part : engine.plan()) parts.emplace_back(part.items, part.macs);
+                 return parts;
+             })
         .def("features",
              [](Engine& engine, const Pixels& pixels, const Array<uint16_t, nb::shape<-1, kFeatures>>& out) {
                  require(out.shape(0) == pixels.shape(0), "one row of output for each image");

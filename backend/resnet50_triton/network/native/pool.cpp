@@ -127,13 +127,15 @@ bool Pool::work_on_items(int thread) {
     for (int i = 0; i < threads(); i++) {
         std::atomic<uint64_t>& range = shares_[(thread + i) % threads()].range;
         const auto left = [](uint64_t value) { return uint32_t(value) < uint32_t(value >> 32); };
+        int done = 0;
         while (left(range.load(std::memory_order_relaxed))) {
             const uint64_t taken = range.fetch_add(1, std::memory_order_acq_rel);
             if (!left(taken)) break;
             call_(work_, thread, int(uint32_t(taken)));
-            done_.fetch_add(1, std::memory_order_acq_rel);
-            any = true;
+            done++;
         }
+        if (done) done_.fetch_add(done, std::memory_order_acq_rel);
+        any = any || done;
     }
     return any;
 }
