@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
+#include "lines.h"
 #include "lookup.h"
 #include "shared.h"
 #include "unroll.h"
@@ -71,25 +73,80 @@ __attribute__((noinline)) void sum_tile(const LookupInput& in, Sums& sums) {
     }
 }
 
-// S of the even and the odd channels of 32.
-RESNET50_INLINE inline void final_sums(const Sums& sums, int pixel, int vector, int total, __m256i& even, __m256i& odd) {
-    const __m256i window = _mm256_set1_epi16(int16_t(total));
-    odd = sums.odd[pixel][vector];
-    even = _mm256_sub_epi16(sums.total[pixel][vector], _mm256_slli_epi16(odd, 8));
-    even = _mm256_sub_epi16(_mm256_add_epi16(even, even), window);
-    odd = _mm256_sub_epi16(_mm256_add_epi16(odd, odd), window);
+// P of the even channels of 32.
+RESNET50_INLINE inline __m256i even_sums(const Sums& sums, int pixel, int vector) {
+    return _mm256_sub_epi16(sums.total[pixel][vector], _mm256_slli_epi16(sums.odd[pixel][vector], 8));
 }
 
-// below: for each level and half (even, odd channels) 16 thresholds less one.
+// The thresholds of a block, less one: of each vector's even channels, then of its odd ones, ascending. If all the block's
+// channels are lines, these too: channel 4 * i + q of a vector is in element i of row q.
 template <int Levels>
-RESNET50_INLINE inline __m256i count_levels(__m256i even, __m256i odd, const __m256i* below) {
+struct alignas(32) Thresholds {
+    int16_t below[kVectors][Levels][2][16];
+    struct {
+        int32_t offsets[4][8];
+        int16_t slopes[4][8][2];  // for the pair of 16-bit values (P, A), or (A, P) in rows 2 and 3
+        int32_t shifts[4][8];
+    } lines[kVectors];
+    bool linear;
+};
+
+template <int Levels>
+Buffer pack_thresholds(const ConvParams& params) {
+    const int limit = kLevelMax * params.cin * params.ksize * params.ksize, blocks = params.cout / kBlock;
+    Buffer thresholds(blocks * sizeof(Thresholds<Levels>));
+    for (int block = 0; block < blocks; block++) {
+        Thresholds<Levels>& packed = thresholds.as<Thresholds<Levels>>()[block];
+        packed.linear = true;
+        for (int c = 0; c < kBlock; c++) {
+            const int v = c / 32, q = c % 4, i = c % 32 / 4;
+            int16_t sorted[Levels];
+            sorted_thresholds(params, block * kBlock + c, sorted);
+            for (int level = 0; level < Levels; level++)
+                packed.below[v][level][c % 2][c % 32 / 2] = int16_t(sorted[level] - 1);
+            const std::optional<Line> line = fit_line(sorted, Levels, limit);
+            packed.linear = packed.linear && line;
+            if (!line) continue;
+            packed.lines[v].offsets[q][i] = line->offset;
+            packed.lines[v].shifts[q][i] = line->shift;
+            packed.lines[v].slopes[q][i][q / 2] = int16_t(2 * line->slope);  // S = 2 * P - A
+            packed.lines[v].slopes[q][i][1 - q / 2] = int16_t(-line->slope);
+        }
+    }
+    return thresholds;
+}
+
+RESNET50_INLINE inline __m256i load(const void* from) { return _mm256_load_si256(static_cast<const __m256i*>(from)); }
+
+// Levels of the channels of one vector, by comparing.
+template <int Levels>
+RESNET50_INLINE inline __m256i count_levels(const Thresholds<Levels>& thresholds, int vector, __m256i even, __m256i odd, __m256i total) {
+    even = _mm256_sub_epi16(_mm256_add_epi16(even, even), total);
+    odd = _mm256_sub_epi16(_mm256_add_epi16(odd, odd), total);
     __m256i even_count = _mm256_setzero_si256(), odd_count = even_count;  // negative: comparisons give -1
     for (int i = 0; i < Levels; i++) {
-        even_count = _mm256_add_epi16(even_count, _mm256_cmpgt_epi16(even, _mm256_load_si256(below + 2 * i)));
-        odd_count = _mm256_add_epi16(odd_count, _mm256_cmpgt_epi16(odd, _mm256_load_si256(below + 2 * i + 1)));
+        even_count = _mm256_add_epi16(even_count, _mm256_cmpgt_epi16(even, load(thresholds.below[vector][i][0])));
+        odd_count = _mm256_add_epi16(odd_count, _mm256_cmpgt_epi16(odd, load(thresholds.below[vector][i][1])));
     }
     const __m256i negative = _mm256_add_epi16(even_count, _mm256_slli_epi16(odd_count, 8));
     return _mm256_sub_epi16(_mm256_setzero_si256(), negative);
+}
+
+// The same, by computing.
+RESNET50_INLINE inline __m256i levels_by_lines(const Thresholds<15>& thresholds, int vector, __m256i even, __m256i odd, __m256i total) {
+    const auto& lines = thresholds.lines[vector];
+    constexpr int kLow = 0x55, kHigh = 0xaa;
+    const __m256i pairs[4] = {_mm256_blend_epi16(even, total, kHigh), _mm256_blend_epi16(odd, total, kHigh),
+                              _mm256_blend_epi16(even, total, kLow), _mm256_blend_epi16(odd, total, kLow)};
+    __m256i levels[4];
+    unroll<4>([&](auto q) RESNET50_INLINE {
+        const __m256i scaled = _mm256_add_epi32(load(lines.offsets[q]), _mm256_madd_epi16(pairs[q], load(lines.slopes[q])));
+        levels[q] = _mm256_srav_epi32(scaled, load(lines.shifts[q]));
+    });
+    const __m256i low = _mm256_packs_epi32(levels[0], levels[1]), high = _mm256_packs_epi32(levels[2], levels[3]);
+    const __m256i clamped = _mm256_min_epu8(_mm256_packus_epi16(low, high), _mm256_set1_epi8(15));
+    const __m128i in_order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm256_shuffle_epi8(clamped, _mm256_broadcastsi128_si256(in_order));
 }
 
 RESNET50_INLINE inline __m256i count_input(__m256i values, const uint8_t* thresholds, int channels) {
@@ -115,15 +172,18 @@ RESNET50_INLINE inline void store_codes(const __m256i (&values)[kVectors], uint8
 template <int Levels>
 void emit_levels(const ConvCall& call, int y, int x, int pixels, int block, const Sums& sums) {
     const Conv& conv = *call.conv;
-    const __m256i* below = conv.thresholds.as<__m256i>() + size_t(block) * kVectors * Levels * 2;
+    const auto& thresholds = conv.thresholds.as<Thresholds<Levels>>()[block];
     int16_t totals[kPixels];
     window_totals(call, y, x, pixels, totals);
     for (int p = 0; p < pixels; p++) {
         __m256i values[kVectors];
         for (int v = 0; v < kVectors; v++) {
-            __m256i even, odd;
-            final_sums(sums, p, v, totals[p], even, odd);
-            values[v] = count_levels<Levels>(even, odd, below + v * Levels * 2);
+            const __m256i even = even_sums(sums, p, v), odd = sums.odd[p][v], total = _mm256_set1_epi16(totals[p]);
+            if constexpr (Levels == 15)
+                values[v] = thresholds.linear ? levels_by_lines(thresholds, v, even, odd, total)
+                                              : count_levels(thresholds, v, even, odd, total);
+            else
+                values[v] = count_levels(thresholds, v, even, odd, total);
             if (Levels == 3) continue;
             const size_t at = call.out_pixel(y, x + p) * conv.cout + size_t(block) * kBlock + size_t(v) * 32;
             if (call.emit == Emit::residual) {
@@ -144,12 +204,11 @@ void emit_sums(const ConvCall& call, int y, int x, int pixels, int block, const 
     window_totals(call, y, x, pixels, totals);
     for (int p = 0; p < pixels; p++)
         for (int v = 0; v < kVectors; v++) {
-            __m256i halves[2];
-            final_sums(sums, p, v, totals[p], halves[0], halves[1]);
-            int16_t values[2][16];
+            const __m256i halves[2] = {even_sums(sums, p, v), sums.odd[p][v]};
+            uint16_t values[2][16];
             std::memcpy(values, halves, sizeof values);
             int32_t* out = call.sums + call.out_pixel(y, x + p) * call.conv->cout + block * kBlock + v * 32;
-            for (int i = 0; i < 32; i++) out[i] = values[i % 2][i / 2];
+            for (int i = 0; i < 32; i++) out[i] = 2 * values[i % 2][i / 2] - totals[p];
         }
 }
 
@@ -206,14 +265,8 @@ public:
     Conv pack(const ConvParams& params) const override {
         Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, lookup_chunk_pairs(params), {}, {}};
         conv.weights = pack_lookup_weights(params);
-        conv.thresholds = Buffer(size_t(params.cout) * params.levels * sizeof(int16_t));
-        for (int c = 0; c < params.cout; c++) {
-            int16_t sorted[15];
-            sorted_thresholds(params, c, sorted);
-            for (int i = 0; i < params.levels; i++)
-                conv.thresholds.as<int16_t>()[((size_t(c / 32) * params.levels + i) * 2 + c % 2) * 16 + c % 32 / 2] =
-                    int16_t(sorted[i] - 1);
-        }
+        if (params.levels == 3) conv.thresholds = pack_thresholds<3>(params);
+        if (params.levels == 15) conv.thresholds = pack_thresholds<15>(params);
         return conv;
     }
 
