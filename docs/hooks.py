@@ -110,11 +110,33 @@ def _shown(page: str, text: str) -> set[str]:
 
 
 def _command(parser: argparse.ArgumentParser) -> str:
-    """A page of what `--help` prints, for a command and its subcommands."""
+    """A page of a command: for each subcommand its usage, a table of its options, and the examples of `--help`."""
     (action,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    parts = [f"# {parser.prog}\n\n```text\n{parser.format_help()}```\n"]
-    parts += [f"## {name}\n\n```text\n{sub.format_help()}```\n" for name, sub in action.choices.items()]
-    return "\n".join(parts)
+    parts = [f"# {parser.prog}", parser.description or ""]
+    for name, sub in action.choices.items():
+        parts += [f"## {name}", sub.description or "", f"```text\n{sub.format_usage()}```"]
+        for group in sub._action_groups:
+            rows = [_option(a, sub) for a in group._group_actions if not isinstance(a, argparse._HelpAction)]
+            if rows:
+                parts.append("\n".join([f"| {group.title} | |", "|---|---|", *rows]))
+        if sub.epilog:
+            parts.append(f"```text\n{sub.epilog}\n```")
+    if parser.epilog:
+        parts += ["## Examples and exit codes", f"```text\n{parser.epilog}\n```"]
+    return "\n\n".join(parts)
+
+
+def _option(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    """A row of a command's table."""
+    formatter = parser._get_formatter()
+    metavar = (
+        formatter._format_args(action, formatter._get_default_metavar_for_optional(action)) if action.nargs != 0 else ""
+    )
+    name = f"{', '.join(action.option_strings)} {metavar}" if action.option_strings else action.metavar or action.dest
+    if not action.help:
+        _log.warning("%s: %s has no description", parser.prog, name)
+    text = formatter._expand_help(action) if action.help else ""
+    return f"| `{str(name).strip()}` | {text.replace('<', '&lt;')} |"
 
 
 def _parameters(**models: tuple[Parameter, ...]) -> str:

@@ -26,9 +26,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     c.add_argument(
         "--http-host", metavar="HOST", help="address for HTTP (default: --host, or 127.0.0.1 with --tls-cert)"
     )
-    c.add_argument("--http-port", type=int, default=8000, help="(default: 8000)")
-    c.add_argument("--grpc-port", type=int, default=8001, help="(default: 8001)")
-    c.add_argument("--metrics-port", type=int, default=8002, help="(default: 8002)")
+    c.add_argument("--http-port", type=int, default=8000, help="port for HTTP (default: 8000)")
+    c.add_argument("--grpc-port", type=int, default=8001, help="port for gRPC (default: 8001)")
+    c.add_argument("--metrics-port", type=int, default=8002, help="port for metrics (default: 8002)")
     c.add_argument("--free-ports", action="store_true", help="listen on free ports instead")
     c.add_argument("--tls-cert", type=Path, metavar="PEM", help="encrypt gRPC; HTTP then stays on 127.0.0.1")
     c.add_argument("--tls-key", type=Path, metavar="PEM", help="the private key of --tls-cert")
