@@ -64,6 +64,10 @@ test-xrt: $(VENV)/.tools sample ## the card xrt:0 under the genuine XRT, in emul
 test-long: $(VENV)/.tools sample ## the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
 
+.PHONY: test-machines
+test-machines: ## both commands of the README on a bare Debian 13 and a bare 12 (as root; MACHINES=trixie, COMMANDS="make run")
+	@scripts/test-machines $(MACHINES)
+
 .PHONY: check
 check: $(VENV)/.tools ## ruff, mypy (strict), layer rules, prose
 	$(BIN)/ruff check .
