@@ -56,7 +56,7 @@ test: $(VENV)/.tools sample ## set up all and run every test
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-xrt
-test-xrt: $(VENV)/.tools sample ## the card xrt:0 under the genuine XRT, in emulation (as root, installs libxrt1)
+test-xrt: $(VENV)/.tools sample ## the card xrt:0 under the genuine XRT, in emulation (as root, installs libxrt-dev)
 	scripts/setup-xrt
 	$(BIN)/python -m pytest tests/xrt $(ARGS)
 

@@ -13,7 +13,7 @@ from cases import Case
 from pynq._3rdparty import xrt as binding
 from pynq.pl_server import xrt_device
 from pynq.pl_server.xrt_device import XrtDevice
-from resnet50_triton.cards import open_card, xrt
+from resnet50_triton.cards import open_card, xrt, xrt_version
 from resnet50_triton.errors import BadXclbin, CardNotFound
 from resnet50_triton.xclbin.kernel_info import KernelInfo, read_xclbin
 
@@ -26,7 +26,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setenv("XILINX_XRT", "/opt/xilinx/xrt")
     monkeypatch.setattr(binding, "XRT_SUPPORTED", True)
     monkeypatch.setattr(binding, "XRT_EMULATION", False, raising=False)
-    monkeypatch.setattr(binding, "libc", SimpleNamespace(**dict.fromkeys(xrt._CALLS)))
+    monkeypatch.setattr(binding, "libc", SimpleNamespace(**dict.fromkeys(xrt_version._CALLS)))
     monkeypatch.setattr(xrt_device, "_xrt_version", (2, 13, 466))
     cards: list[Any] = []
     monkeypatch.setattr(xrt, "probed_devices", lambda: cards)
@@ -95,8 +95,19 @@ def test_an_xrt_that_dropped_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xrt_device, "_xrt_version", (2, 99, 1))
     monkeypatch.delattr(binding.libc, "xclExecBuf")
     message = refusal()
-    assert "XRT 2.99.1 in /opt/xilinx/xrt has no xclExecBuf, which pynq 3.0.1 calls" in message
-    assert "2.13 is known to work" in message
+    assert "XRT 2.99.1 in /opt/xilinx/xrt is driven through its Python module pyxrt, which Python 3." in message
+    assert "found in /opt/xilinx/xrt/python: none; XRT builds it for the distribution's Python" in message
+    assert "has no xclExecBuf, and PYNQ 3.0.1 can drive XRT up to 2.15 only" in xrt_version.find_way().why
+
+
+@pytest.mark.parametrize(("version", "native"), [((2, 15, 225), False), ((2, 16, 0), True), ((2, 23, 1), True)])
+def test_the_way_is_found_by_the_version(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], native: bool
+) -> None:
+    monkeypatch.setattr(xrt_device, "_xrt_version", version)
+    way = xrt_version.find_way()
+    assert way.native == native
+    assert ("is newer than 2.15" if native else "has all the calls that PYNQ 3.0.1 makes") in way.why
 
 
 def test_no_card() -> None:

@@ -33,9 +33,15 @@ def _limit() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture(scope="session", params=["pynq", "pyxrt"])
+def way(request: pytest.FixtureRequest) -> str:
+    """The way to the card: PYNQ's XrtDevice, or ours over `pyxrt`. Every test here is run through each."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def open_bench() -> Iterator[OpenBench]:
-    """Makes benches, which last until the end of the session."""
+def open_bench(way: str) -> Iterator[OpenBench]:
+    """Makes benches, which last until the last test of their way."""
     lacking = xrt_machine.missing()
     if lacking:
         pytest.skip(lacking)
@@ -43,7 +49,7 @@ def open_bench() -> Iterator[OpenBench]:
     with ExitStack() as stack:
 
         def open_one(network: Network, kernel: KernelVariant, platform: str = PLATFORM) -> Bench:
-            opened.append(stack.enter_context(Bench(network, kernel, platform)))
+            opened.append(stack.enter_context(Bench(network, kernel, platform, native=way == "pyxrt")))
             return opened[-1]
 
         yield open_one

@@ -36,14 +36,16 @@ class Outcome:
 class Bench:
     """Context manager: the device process runs inside, and nothing is left behind."""
 
-    def __init__(self, network: Network, kernel: KernelVariant, platform: str = PLATFORM) -> None:
+    def __init__(self, network: Network, kernel: KernelVariant, platform: str = PLATFORM, native: bool = False) -> None:
         """Build the machine.
 
         Args:
             network: what the card computes with.
             kernel: what the xclbin says that it returns.
             platform: the shell that the card says it has.
+            native: the way to the card is ours over `pyxrt`, not PYNQ's.
         """
+        self.native = native
         self.directory = Path(tempfile.mkdtemp(prefix="resnet50-xrt-", dir="/tmp"))  # see USER in make_environment
         try:
             self._network = self.directory / "net.npz"
@@ -52,7 +54,7 @@ class Bench:
             self.python = make_python(self.directory / "venv")
             self.environment = {
                 **os.environ,
-                **make_environment(self.directory, platform),
+                **make_environment(self.directory, platform, native),
                 "PATH": os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)]),
                 "RESNET50_XRT_BENCH": str(self.directory),
                 "RESNET50_XRT_XCLBIN": str(self.image),

@@ -9,13 +9,16 @@ from __future__ import annotations
 import ctypes.util
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+import zlib
 from pathlib import Path
 
+import nanobind
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.xclbin.container import Kind, Mode, build_xclbin, open_xclbin
 from resnet50_triton.xclbin.kernel_info import KernelVariant, software_xclbin
@@ -24,12 +27,17 @@ from resnet50_triton.xclbin.u250 import FEATURE_ROM_TIME, PLATFORM
 HERE = Path(__file__).resolve().parent
 SOCKET = "device"
 _XRT_VERSION = "2.13.466"  # Debian 12's
+_TOO_NEW_FOR_PYNQ = "2.16.0"  # what the machine says of the same library where it has `pyxrt` too
+BUILD = HERE.parent.parent / "build"
 _PACKET_BYTES = 1 << 20
 
 
 def missing() -> str | None:
     """What this machine lacks for the bench, and how to get it; None where nothing is missing."""
-    needed = {"libxrt1": ctypes.util.find_library("xrt_hwemu"), "gcc": shutil.which("cc")}
+    needed = {
+        "libxrt-dev": ctypes.util.find_library("xrt_hwemu") and Path("/usr/include/xrt/xrt/xrt_kernel.h").exists(),
+        "g++": shutil.which("c++"),
+    }
     lacks = [package for package, found in needed.items() if not found]
     if not lacks:
         return None
@@ -69,12 +77,41 @@ def make_python(directory: Path) -> Path:
     return directory / "bin" / "python"
 
 
-def make_environment(directory: Path, platform: str) -> dict[str, str]:
-    """Write XRT's files, and return the variables that make programs use them."""
+def build_pyxrt() -> Path:
+    """The stand-in for XRT's module `pyxrt`, compiled for this Python; once, until its source changes."""
+    source, bindings = HERE / "pyxrt.cpp", Path(nanobind.__file__).parent
+    version = f"{sys.implementation.cache_tag}-{nanobind.__version__}"
+    module = BUILD / f"pyxrt-{version}-{zlib.crc32(source.read_bytes()):08x}" / "pyxrt.so"
+    if module.exists():
+        return module
+    module.parent.mkdir(parents=True, exist_ok=True)
+    scratch = module.with_suffix(f".{os.getpid()}")
+    folders = [bindings / "include", bindings / "ext/robin_map/include", Path(sysconfig.get_path("include"))]
+    options = [*(f"-I{folder}" for folder in folders), "-isystem/usr/include/xrt", "-std=c++17", "-O1", "-shared"]
+    options += ["-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-o", str(scratch)]
+    sources = [str(source), str(bindings / "src/nb_combined.cpp")]
+    subprocess.run(["c++", *options, *sources, "-lxrt_coreutil"], check=True, timeout=600)
+    scratch.replace(module)
+    return module
+
+
+def make_environment(directory: Path, platform: str, native: bool) -> dict[str, str]:
+    """Write XRT's files, and return the variables that make programs use them.
+
+    Args:
+        directory: where.
+        platform: the shell that the card says it has.
+        native: as an XRT after 2.15, with `pyxrt`; the library is the same.
+    """
     library = directory / "xrt" / "lib" / "libxrt_hwemu.so"
     library.parent.mkdir(parents=True)
     library.symlink_to(_library_path(str(ctypes.util.find_library("xrt_hwemu"))))
-    (directory / "xrt" / "version.json").write_text(json.dumps({"BUILD_VERSION": _XRT_VERSION}))
+    (directory / "xrt" / "version.json").write_text(
+        json.dumps({"BUILD_VERSION": _TOO_NEW_FOR_PYNQ if native else _XRT_VERSION})
+    )
+    if native:
+        (directory / "xrt" / "python").mkdir()
+        (directory / "xrt" / "python" / "pyxrt.so").symlink_to(build_pyxrt())
     (directory / "emconfig.json").write_text(json.dumps(_emulation_config(platform)))
     # Debian's build overruns its buffer with every message that is larger than the first, which carries this file:
     # make that one the largest.
