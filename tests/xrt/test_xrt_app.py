@@ -58,6 +58,12 @@ def test_doctor(random_bench: BenchOf, deployment: tuple[object, ...]) -> None:
     assert re.search(
         r"^ok +xrt +XRT 2\.\d+\.\d+ in .*: xrt:0 \(xilinx_u250_xdma_201830_2\)$", outcome.output, re.MULTILINE
     )
+    by = (
+        "pyxrt, because XRT 2.16.0 in .* is newer than 2.15"
+        if bench.native
+        else "PYNQ's XrtDevice, because XRT 2.13.466"
+    )
+    assert re.search(rf"^ok +xrt +driven by {by}", outcome.output, re.MULTILINE), outcome
     assert re.search(rf"^ok +card +xrt:0 can be programmed with {bench.image}$", outcome.output, re.MULTILINE)
 
 

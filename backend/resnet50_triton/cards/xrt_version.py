@@ -70,7 +70,7 @@ def find_way() -> Way:
         )
     folder = os.environ["XILINX_XRT"]
     version: tuple[int, ...] = xrt_device._xrt_version
-    name = f"XRT {'.'.join(map(str, version)) if any(version) else 'of unknown version'} in {folder}"
+    name = xrt_name()
     gone = [call for call in _CALLS if not hasattr(xrt.libc, call)]
     if gone or version[:2] > NEWEST_XRT_OF_PYNQ:
         last = ".".join(map(str, NEWEST_XRT_OF_PYNQ))
@@ -83,6 +83,12 @@ def find_way() -> Way:
     if version < OLDEST_XRT:
         return _closed(f"{name} is too old; {working}")
     return Way(False, f"PYNQ's XrtDevice, because {name} has all the calls that PYNQ {installed} makes")
+
+
+def xrt_name() -> str:
+    """Which XRT is here, for messages; XILINX_XRT has to be set."""
+    version = xrt_device._xrt_version
+    return f"XRT {'.'.join(map(str, version)) if any(version) else 'of unknown version'} in {os.environ['XILINX_XRT']}"
 
 
 def import_pyxrt() -> Any:

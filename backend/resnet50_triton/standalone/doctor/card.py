@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,9 @@ _XILINX = "0x10ee"  # PCI vendor
 
 
 def xrt(_: Wanted) -> Iterator[Finding]:
-    """Whether XRT finds Alveo cards; `card` says whether one is missing."""
+    """Whether XRT finds Alveo cards, and the way that leads to them; `card` says whether one is missing."""
     from ...cards import card_names, open_card
+    from ...cards.xrt_version import find_way, xrt_name
     from ...errors import CardNotFound
 
     try:
@@ -23,9 +23,8 @@ def xrt(_: Wanted) -> Iterator[Finding]:
         yield Finding("xrt", NOTE, Finding.of_error("xrt", error).found)
     else:
         cards = ", ".join(f"{name} ({open_card(name).name})" for name in card_names("xrt:*"))
-        folder = Path(os.environ["XILINX_XRT"])
-        version = json.loads((folder / "version.json").read_text())["BUILD_VERSION"]
-        yield Finding("xrt", OK, f"XRT {version} in {folder}: {cards}")
+        yield Finding("xrt", OK, f"{xrt_name()}: {cards}")
+        yield Finding("xrt", OK, f"driven by {find_way().why}")
 
 
 def permissions(
