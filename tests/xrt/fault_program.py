@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 from resnet50_triton.errors import Resnet50Error
+from resnet50_triton.network.engine import open_engine
 from resnet50_triton.network.parameters import Network
-from resnet50_triton.network.reference import ReferenceEngine, top_k
+from resnet50_triton.ranking import top5
 from resnet50_triton.runtime.kernel import Kernel
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -37,10 +38,10 @@ def main() -> None:
     fault, timeout_s = sys.argv[1], float(sys.argv[2])
     kernel = Kernel(os.environ["RESNET50_XRT_XCLBIN"], random_weights(2), "xrt:0", batch_size=2)
     network = Network.load(os.environ["RESNET50_XRT_NETWORK"])
-    expected = top_k(ReferenceEngine(network).logits(PIXELS, random_weights(2)))
+    expected = top5(open_engine(network).logits(PIXELS, random_weights(2)))
 
     def classify() -> str:
-        return "right" if np.array_equal(kernel.run(PIXELS).top5, expected) else "wrong"
+        return "right" if np.array_equal(kernel.run(PIXELS, timeout_s).top5, expected) else "wrong"
 
     repeat("before", classify)
     if fault == "kill":

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import tritonclient.grpc
+from resnet50_triton.network.engine import open_engine
 from resnet50_triton.network.parameters import Network
-from resnet50_triton.network.reference import ReferenceEngine
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
 
@@ -57,7 +57,7 @@ def show_fault(client: tritonclient.grpc.InferenceServerClient, fault: str, time
     tensor = tritonclient.grpc.InferInput("PIXELS", pixels.shape, "UINT8")
     tensor.set_data_from_numpy(pixels)
     network = Network.load(os.environ["RESNET50_XRT_NETWORK"])
-    expected = ReferenceEngine(network).logits(pixels, random_weights(2))
+    expected = open_engine(network).logits(pixels, random_weights(2))
 
     def classify(step: str) -> str:
         start_s = time.monotonic()

@@ -24,9 +24,9 @@ def main() -> None:
     raw = tritonclient.grpc.InferInput("PIXELS", pixels.shape, "UINT8")
     raw.set_data_from_numpy(pixels)
     with tritonclient.grpc.InferenceServerClient(address) as client:
-        top5 = client.infer("classify", [images]).as_numpy("TOP5")
+        classified = client.infer("classify", [images]).as_numpy("LOGITS")
         logits = client.infer("resnet50", [raw]).as_numpy("LOGITS")
-    np.savez(output, top5=top5, logits=logits)
+    np.savez(output, classified=classified, logits=logits)
 
 
 if __name__ == "__main__":
