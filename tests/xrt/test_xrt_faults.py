@@ -86,7 +86,8 @@ def test_the_server_recovers_the_card(bench: Bench, tmp_path: Path, fault: str) 
     """The card is closed, opened, programmed and tried again through XRT; no wrong result gets out."""
     outcome, steps = misbehave(bench, "server_fault_program.py", fault, tmp_path)
     assert outcome.code == 0, outcome
-    assert steps["during"][0] == UNAVAILABLE
+    # Of a wrong batch the right results are known: it was computed once more to be found wrong.
+    assert steps["during"][0] == ("right" if fault == "wrong" else UNAVAILABLE)
     assert steps["during"][1] < TIMEOUT_S + SLACK_S
     assert steps["at once"][0] == UNAVAILABLE
     assert steps["after"][0] == "right"
