@@ -142,7 +142,7 @@ class _Refused(Exception):
 
 
 def _continue(url: str, part: BinaryIO, progress: Progress) -> None:
-    """Append what is missing from a part, or begin anew where the server sends the whole.
+    """Append what is missing from a part, or begin again where the server sends the whole.
 
     Raises:
         _Cut, _Refused: in words.

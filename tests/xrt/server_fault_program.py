@@ -46,7 +46,7 @@ def main() -> None:
     deployment = Deployment(xclbin, folder / "weights.npy", parameters={"resnet50": parameters})
     repository = deployment.make_repository(folder / "models")
     with Server(repository, log=folder / "server.log") as server:
-        server.wait_ready()
+        server.wait_ready(150)
         with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
             show_fault(client, fault, float(timeout_s))
         print(json.dumps({"step": "end", "outcome": server.stop(), "duration_s": 0}))

@@ -169,7 +169,7 @@ class NativeXrtDevice(Device):  # type: ignore[misc]  # pynq has no types
                 self.name = str(self._device.get_info(self._pyxrt.xrt_info_device.name))
 
     def reopen(self) -> None:
-        """Forget all that this process had on the card, and open it anew. Raises RuntimeError.
+        """Forget all that this process had on the card, and open it again. Raises RuntimeError.
 
         XRT may yet use what a run that has not ended uses, and crashes where that has gone: it is kept until then.
         """
