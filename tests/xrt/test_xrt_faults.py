@@ -14,6 +14,7 @@ from xrt_bench import Bench, BenchOf, Outcome
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 1.0
+SERVER_TIMEOUT_S = 5.0  # within it, a busy machine has to run the batches that a model is loaded with
 # Later than its deadline by so much, a call counts as hanging: what it waits for never happens, so that any limit would
 # show it, and a busy machine stays far below this one.
 SLACK_S = 20.0
@@ -81,14 +82,16 @@ def test_noise_on_the_wire_gives_no_result(bench: Bench) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("fault", ["hang", "wrong"])
+@pytest.mark.parametrize("fault", ["hang", "hold", "wrong"])
 def test_the_server_recovers_the_card(bench: Bench, tmp_path: Path, fault: str) -> None:
     """The card is closed, opened, programmed and tried again through XRT; no wrong result gets out."""
-    outcome, steps = misbehave(bench, "server_fault_program.py", fault, tmp_path)
+    if bench.native and fault == "hang":
+        pytest.skip("pyxrt cannot end a run: the card is had again only after a reset by XRT's own tool")
+    outcome, steps = misbehave(bench, "server_fault_program.py", fault, tmp_path, timeout_s=SERVER_TIMEOUT_S)
     assert outcome.code == 0, outcome
     # Of a wrong batch the right results are known: it was computed once more to be found wrong.
     assert steps["during"][0] == ("right" if fault == "wrong" else UNAVAILABLE)
-    assert steps["during"][1] < TIMEOUT_S + SLACK_S
+    assert steps["during"][1] < SERVER_TIMEOUT_S + SLACK_S
     assert steps["at once"][0] == UNAVAILABLE
     assert steps["after"][0] == "right"
     assert steps["end"][0] == 0
@@ -98,9 +101,9 @@ def test_the_server_recovers_the_card(bench: Bench, tmp_path: Path, fault: str) 
 @pytest.mark.server
 def test_the_server_answers_without_its_card(bench: Bench, tmp_path: Path) -> None:
     """XRT's emulation never comes back from a device process that has gone, but no request waits for it."""
-    outcome, steps = misbehave(bench, "server_fault_program.py", "kill", tmp_path)
+    outcome, steps = misbehave(bench, "server_fault_program.py", "kill", tmp_path, timeout_s=SERVER_TIMEOUT_S)
     assert outcome.code == 0, outcome
     for step in ("during", "at once", "after"):
         assert steps[step][0] == UNAVAILABLE
-        assert steps[step][1] < TIMEOUT_S + SLACK_S
+        assert steps[step][1] < SERVER_TIMEOUT_S + SLACK_S
     assert steps["end"][0] == 0

@@ -148,7 +148,6 @@ class NativeXrtDevice(Device):  # type: ignore[misc]  # pynq has no types
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._registers = bytearray(4096)
-        self._held: list[tuple[Any, ...]] = []
         self._forget()
         self._device: Any = None
         self.name = "not opened"
@@ -169,15 +168,20 @@ class NativeXrtDevice(Device):  # type: ignore[misc]  # pynq has no types
                 self.name = str(self._device.get_info(self._pyxrt.xrt_info_device.name))
 
     def reopen(self) -> None:
-        """Forget all that this process had on the card, and open it again. Raises RuntimeError.
+        """Close the card and open it again, without all that this process had on it.
 
-        XRT may yet use what a run that has not ended uses, and crashes where that has gone: it is kept until then.
+        `pyxrt` has no call that ends a run, and XRT crashes where what an unfinished one uses has gone.
+
+        Raises:
+            CardError: a run has not ended; once it has, as after a reset by XRT's own tool, the card can be had again.
+            RuntimeError: XRT refuses.
         """
         with self._lock:
-            unfinished = [run for run in self._runs.values() if self._is_busy(run)]
-            self._held = [entry for entry in self._held if any(map(self._is_busy, entry[0]))]
-            if unfinished:
-                self._held.append((unfinished, self._kernels, self._buffers, self._device))
+            if any(_state(run) in _BUSY for run in self._runs.values()):
+                raise CardError(
+                    f"{self.tag}: a run has not ended, which XRT's pyxrt cannot end; where it stays so, "
+                    "'xbutil reset --device BDF' does"
+                )
             self._forget()
             self._device = None
             self.open()
@@ -352,7 +356,7 @@ class NativeXrtDevice(Device):  # type: ignore[misc]  # pynq has no types
             run = self._runs.get(number)
             if run is None:
                 raise CardError(f"{self.tag}: the card was reset before this run had finished")
-            if self._is_busy(run):
+            if _state(run) in _BUSY:
                 return False
             del self._runs[number]
             if _state(run) != _COMPLETED:
@@ -360,10 +364,6 @@ class NativeXrtDevice(Device):  # type: ignore[misc]  # pynq has no types
             if self._kernels:
                 self._idle_runs.append(run)
             return True
-
-    @staticmethod
-    def _is_busy(run: Any) -> bool:
-        return _state(run) in _BUSY
 
     def read_registers(self, address: int, length: int) -> bytes:
         """What was written; the control register tells the state of the run that was started through it."""
