@@ -173,6 +173,7 @@ def test_metrics_beside_tritons(server: Server, client: Any) -> None:
         line = re.search(r'^resnet50_images_total{card="faulty:0",model="resnet50",.*} (\S+)$', text, re.MULTILINE)
         return float(line[1]) if line else 0.0
 
+    client.infer("resnet50", tensor(1))
     deadline = time.monotonic() + 30
     while READY not in scrape(server) and time.monotonic() < deadline:  # once a second
         time.sleep(0.1)
@@ -308,6 +309,32 @@ def test_a_config_with_a_mistake_is_refused(server: Server, client: Any, change:
     finally:
         path.write_text(good)
     assert client.infer("resnet50", tensor(1)).as_numpy("LOGITS").shape == (1, 1000)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [(), ({"count": 1, "name": "fast"},), ({"count": 1, "name": "a_7"}, {"count": 1, "name": "b"})],
+    ids=["none", "named", "two"],
+)
+def test_instance_groups(server: Server, client: Any, files: Path, groups: tuple[dict[str, Any], ...]) -> None:
+    """Nothing is expected of an instance's name; several instances divide the cards."""
+    inject(server.faults)  # type: ignore[attr-defined]
+    path = server.repository / "resnet50" / "config.pbtxt"  # type: ignore[attr-defined]
+    good = path.read_text()
+    with changed_config(path) as config:
+        config.parameters["card"].string_value = "faulty:0,faulty:1"
+        config.parameters["threads"].string_value = "1"
+        del config.instance_group[:]
+        for group in groups:
+            config.instance_group.add(kind="KIND_CPU", **group)
+    try:
+        load_anew(server, client)
+        expected = logits_of(files / "card.xclbin", files / "fcweights.csv")
+        for _ in range(4):
+            assert np.array_equal(client.infer("resnet50", tensor(3)).as_numpy("LOGITS"), expected)
+    finally:
+        path.write_text(good)
+        load_anew(server, client)
 
 
 def test_ending_answers_what_is_in_flight(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
