@@ -145,6 +145,10 @@ soak: $(VENV)/.tools sample ## soak test: load with faults and reloads; memory, 
 storm: $(VENV)/.tools sample ## hostile senders of every kind beside good clients: nothing lost, wrong or refused (ten minutes; STORM_S=20 for less)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.storm $(ARGS)
 
+.PHONY: simulate
+simulate: $(VENV)/.tools ## scheduler, queues, workers and leases under random schedules and faults, in virtual time (SEED=1, STEPS=1000000)
+	@$(BIN)/python tests/runtime/simulation.py --seed $(or $(SEED),1) --steps $(or $(STEPS),1000000)
+
 .PHONY: fleet
 fleet: $(VENV)/.tools sample ## N=3 servers behind HAProxy under load, killed and upgraded: nothing lost, nothing wrong
 	@scripts/setup-haproxy

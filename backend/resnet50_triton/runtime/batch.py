@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ class Batch:
     card: str  # that computes it
     buffers: BufferSet
     capacity: int
+    now: Callable[[], float]  # the clock, in seconds
     slices: list[BatchSlice] = field(default_factory=list)
     size: int = 0  # images
     uploaded: int = 0  # images that are in the card's memory
@@ -74,36 +76,36 @@ class Batch:
             runs: of these images that failed before.
             copy: copies pixels.
         """
-        begin_s = time.monotonic()
+        begin_s = self.now()
         self.upload_start_s = self.upload_start_s or begin_s
         count = min(self.room, last - first)
         images = slice(first, first + count)
         copy(job.pixels[images], self.buffers.host_pixels[self.size : self.size + count])
         self.slices.append(BatchSlice(job, images, self.size, runs))
         self.size += count
-        self.copy_s += time.monotonic() - begin_s
+        self.copy_s += self.now() - begin_s
         return count
 
     def upload(self) -> None:
         """Copy the images to the card's memory that are not there yet."""
         if self.uploaded == self.size:
             return
-        begin_s = time.monotonic()
+        begin_s = self.now()
         self.buffers.upload(self.size, self.uploaded)
         self.uploaded = self.size
-        self.upload_end_s = time.monotonic()
+        self.upload_end_s = self.now()
         self.copy_s += self.upload_end_s - begin_s
 
     def download(self) -> NDArray[Any]:
         """Copy the outputs out of the card's memory: int32 (n, 1000) or uint32 (n, 5), an array of its own."""
-        self.download_start_s = time.monotonic()
+        self.download_start_s = self.now()
         outputs: NDArray[Any] = self.buffers.download(self.size).copy()
-        self.download_end_s = time.monotonic()
+        self.download_end_s = self.now()
         return outputs
 
     def provenance(self, xclbin_uuid: str, job: Job) -> Provenance:
         """What a request is told of its images in this batch."""
-        epoch_s = time.time() - time.monotonic()
+        epoch_s = time.time() - self.now()
 
         def ns(moment_s: float) -> int:
             return round((epoch_s + moment_s) * 1e9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,19 +41,19 @@ def dispatch_lead_s(kernel_s: float) -> float:
     return max(_SHORTEST_LEAD_S, LEAD_SHARE * kernel_s)
 
 
-def measure_latency(kernel: Kernel, timeout_s: float) -> LatencyModel:
+def measure_latency(kernel: Kernel, timeout_s: float, now: Callable[[], float] = time.monotonic) -> LatencyModel:
     """Time runs of one image and of several on a card that does nothing else. Raises CardTimeout, CardError."""
+
+    def time_run(batch_size: int) -> float:
+        begin_s = now()
+        kernel.wait(kernel.start(kernel.buffers[0], batch_size), timeout_s)
+        return now() - begin_s
+
     batch_size = min(_BATCH_SIZE, kernel.batch_size)
     kernel.buffers[0].load(np.zeros((batch_size, *kernel.buffers[0].host_pixels.shape[1:]), np.uint8))
-    one_s = min(_time_run(kernel, 1, timeout_s) for _ in range(2))  # the first one warms up
+    one_s = min(time_run(1) for _ in range(2))  # the first one warms up
     if one_s > _LONG_S or batch_size == 1:
         return LatencyModel(0.0, one_s)
-    several_s = _time_run(kernel, batch_size, timeout_s)
+    several_s = time_run(batch_size)
     image_s = max(0.0, (several_s - one_s) / (batch_size - 1))
     return LatencyModel(max(0.0, one_s - image_s), image_s)
-
-
-def _time_run(kernel: Kernel, batch_size: int, timeout_s: float) -> float:
-    begin_s = time.monotonic()
-    kernel.wait(kernel.start(kernel.buffers[0], batch_size), timeout_s)
-    return time.monotonic() - begin_s

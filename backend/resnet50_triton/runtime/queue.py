@@ -87,7 +87,9 @@ class CardQueue:
             is_open = last.room >= images and last not in self._filling
             if is_open and self._busy_s() > min(images + more, last.room) * _COPY_S:
                 return last
-        return Batch(self.card, self._free[-1], len(self._free[-1].host_pixels)) if self._free else None
+        if not self._free:
+            return None
+        return Batch(self.card, self._free[-1], len(self._free[-1].host_pixels), self._now)
 
     def claim(self, batch: Batch) -> None:
         """Take what was offered; until it is submitted or released, it is not run."""

@@ -214,9 +214,14 @@ class Scheduler:
     def rerun(self, card: str, batches: Iterable[Batch], error: CardError) -> None:
         """Take the batches of a card that failed. Their requests are run again, or answered with the error."""
         pieces = [_failed_piece(batch, part) for batch in batches for part in batch.slices]
+        failed = [(piece, error, card) for piece in pieces if not piece.job.future.done()]
         with self._failed_changed:
-            self._failed.extend((piece, error, card) for piece in pieces if not piece.job.future.done())
-            self._failed_changed.notify_all()
+            if not self._closed:
+                self._failed.extend(failed)
+                self._failed_changed.notify_all()
+                return
+        for piece, _, _ in failed:  # that was being brought as the model was closed; the thread has ended
+            self._gives_up(piece, error, card)
 
     def _rerun(self) -> None:
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,8 @@ from ..errors import CardError
 from ..xclbin.kernel_info import KernelInfo
 from .kernel import Kernel
 from .lease import HAND_OVER_S, Lease
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,17 @@ class KernelSettings:
     threads: int | None = None
 
 
+def open_kernel(card: str, settings: KernelSettings) -> Kernel:
+    """Program a card. Raises CardError, or what is wrong with the files."""
+    s = settings
+    return Kernel(s.xclbin, s.weights, card, s.batch_size, s.buffer_sets, s.threads)
+
+
+def reset(card: str) -> None:
+    """Reset a card on which no kernel is open. Raises CardError, RuntimeError, OSError."""
+    reset_card(card, open_card(card))
+
+
 class CardSession:
     """For one thread at a time.
 
@@ -32,12 +47,22 @@ class CardSession:
         card: its name.
         settings: what its kernel is opened with.
         lease: our share in the card.
+        open_kernel: programs the card.
+        reset: resets a card that is not programmed.
     """
 
-    def __init__(self, card: str, settings: KernelSettings, lease: Lease) -> None:
+    def __init__(
+        self,
+        card: str,
+        settings: KernelSettings,
+        lease: Lease,
+        open_kernel: Callable[[str, KernelSettings], Kernel] = open_kernel,
+        reset: Callable[[str], None] = reset,
+    ) -> None:
         self.card = card
         self.kernel: Kernel | None = None  # while the card is open
         self._settings, self._lease = settings, lease
+        self._open_kernel, self._reset = open_kernel, reset
 
     @property
     def is_contended(self) -> bool:
@@ -52,8 +77,7 @@ class CardSession:
     def open(self) -> Kernel:
         """Get the card and program it. Raises CardError, or what is wrong with the files."""
         self._acquire()
-        s = self._settings
-        self.kernel = Kernel(s.xclbin, s.weights, self.card, s.batch_size, s.buffer_sets, s.threads)
+        self.kernel = self._open_kernel(self.card, self._settings)
         return self.kernel
 
     def lend(self) -> None:
@@ -73,9 +97,7 @@ class CardSession:
 
     def leave(self) -> None:
         """Free all that is on the card, and let another process have it."""
-        kernel, self.kernel = self.kernel, None
-        if kernel is not None:
-            kernel.close()
+        self._free()
         self._lease.release()
 
     def reset(self) -> None:
@@ -85,13 +107,21 @@ class CardSession:
         if kernel is not None:
             kernel.reset_card()
         else:
-            reset_card(self.card, open_card(self.card))
+            self._reset(self.card)
 
     def close(self) -> None:
         """Leave the card for good."""
-        if self.kernel is not None:
-            self.kernel.close()
+        self._free()
         self._lease.close()
+
+    def _free(self) -> None:
+        """Close the kernel. A card that refuses is left all the same: it must not keep the others from closing."""
+        kernel, self.kernel = self.kernel, None
+        if kernel is not None:
+            try:
+                kernel.close()
+            except (CardError, RuntimeError, OSError) as error:
+                _log.error("card '%s' does not free what was on it: %s", self.card, error)
 
     def _acquire(self) -> None:
         if not self._lease.held:

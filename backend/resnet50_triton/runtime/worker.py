@@ -91,7 +91,10 @@ class CardWorker:
 
     def load(self) -> None:
         """Get the card, program it, test it and measure it. Raises CardError, or what is wrong with the files."""
-        self._open()
+        try:
+            self._open()
+        except (RuntimeError, OSError) as error:  # of a copy: the buffers hand on what PYNQ raises
+            raise self._as_card_error(error) from error
 
     def start(self, failed: CardError | None = None) -> None:
         """Start the thread; with an error, begin by recovering a card that could not be loaded."""
@@ -102,8 +105,9 @@ class CardWorker:
         self.queue.close()
         if self._thread is not None:
             self._thread.join()
-        self._set_state(State.CLOSED)
-        self._session.close()
+        with self._driving:  # an inline run may still read its outputs
+            self._set_state(State.CLOSED)
+            self._session.close()
 
     def submit(self, batch: Batch, inline: bool = False) -> bool:
         """Take a batch that is in the card's memory; False where the card has failed meanwhile.
@@ -131,6 +135,8 @@ class CardWorker:
     # The card's thread
 
     def _run(self, failed: Exception | None) -> None:
+        if failed is not None:
+            self._fail(failed)
         while failed is None or self._recover(failed):
             try:
                 self._serve()
@@ -141,7 +147,11 @@ class CardWorker:
     def _serve(self) -> None:
         while not self.queue.is_finished:
             with self._driving:
-                is_busy = self._step()
+                try:
+                    is_busy = self._step()
+                except Exception as error:
+                    self._fail(error)  # before another thread may drive the card
+                    raise
             if not is_busy:
                 self.queue.wait_for_work(_POLL_S)
 
@@ -270,9 +280,8 @@ class CardWorker:
 
     # Failure and recovery
 
-    def _recover(self, error: Exception) -> bool:
-        """Give back what the card had, and bring it back; False where it is given up, or the model closes meanwhile."""
-        failed_s = self._clock.monotonic()
+    def _fail(self, error: Exception) -> None:
+        """Take no more batches, and give back what the card had."""
         failed = self._as_card_error(error)
         _log.error("card '%s' failed: %s", self.card, failed)
         if isinstance(error, CardTimeout):
@@ -280,6 +289,10 @@ class CardWorker:
         batches = self.queue.fail(failed)
         self._report_state()
         self._on_failed(self.card, batches, failed)
+
+    def _recover(self, error: Exception) -> bool:
+        """Bring the card back; False where it is given up, or the model closes meanwhile."""
+        failed_s, failed = self._clock.monotonic(), self._as_card_error(error)
         self.queue.wait_filled(_FILL_S)
         for attempt, pause_s in enumerate(_pauses_s(self._settings.recovery_attempts), start=1):
             if self.queue.wait_closing(pause_s):
@@ -309,7 +322,7 @@ class CardWorker:
         self._selftest.run(kernel, timeout_s)
         self._last_selftest_s = self._clock.monotonic()
         if self.latency is None:
-            self.latency = measure_latency(kernel, timeout_s)
+            self.latency = measure_latency(kernel, timeout_s, self._clock.monotonic)
         self.queue.open(kernel.buffers, self.latency)
         self._report_state()
 
