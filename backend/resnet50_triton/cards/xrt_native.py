@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import itertools
-import mmap
 import threading
 import time
 from types import SimpleNamespace
@@ -20,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pynq._3rdparty import xrt
-from pynq.buffer import PynqBuffer
 from pynq.pl_server.device import Device
 from pynq.pl_server.xclbin_parser import XclBin
 
 from ..errors import CardError
 from ..xclbin.kernel_info import ARGUMENTS, KernelInfo
 from .commands import ExecBuffer
+from .xrt_bank import NativeBank
 from .xrt_sensors import power_rails
 from .xrt_version import import_pyxrt
 
@@ -70,53 +69,6 @@ class NativeRun:
     async def wait_async(self) -> None:
         """Wait without blocking the event loop."""
         await asyncio.to_thread(self.wait)
-
-
-class NativeBank:
-    """One memory bank, as PYNQ's XrtMemory: what `allocate(target=...)` takes."""
-
-    def __init__(self, device: NativeXrtDevice, description: dict[str, Any]) -> None:
-        self.device = device
-        self.desc = description
-        self.idx = description["idx"]
-        self.base_address = description["base_address"]
-        self.size = description["size"]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NativeBank) and (self.device, self.idx) == (other.device, other.idx)
-
-    def __hash__(self) -> int:
-        return hash((self.device, self.idx))
-
-    @property
-    def num_buffers(self) -> int:
-        """Buffers of this process here."""
-        return sum(entry.bank == self.idx for entry in self.device.buffers())
-
-    @property
-    def mem_used(self) -> int:
-        """Bytes of this process's buffers here."""
-        return sum(entry.host.nbytes for entry in self.device.buffers() if entry.bank == self.idx)
-
-    def allocate(self, shape: Any, dtype: Any, cacheable: int = 0) -> Any:  # noqa: ARG002  PYNQ passes `cacheable`
-        """Make a PynqBuffer in this bank. Raises RuntimeError where XRT refuses."""
-        size_bytes = max(int(np.prod(shape)) * np.dtype(dtype).itemsize, 1)
-        number, address = self.device.allocate_bo(size_bytes, self.desc)
-        buffer = PynqBuffer(
-            shape,
-            dtype,
-            bo=number,
-            device=self.device,
-            buffer=mmap.mmap(-1, size_bytes),
-            device_address=address,
-            coherent=False,
-        )
-        buffer.memory = self
-        # With these PynqBuffer.freebuffer() calls our return_pointer() once, and never munmap and xclFreeBO.
-        buffer.pointer = (number,)
-        buffer.return_to = self.device
-        buffer.freed = True
-        return buffer
 
 
 class _Buffer:
