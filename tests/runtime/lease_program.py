@@ -1,4 +1,4 @@
-"""A process that uses a card: CARD_DIRECTORY UUID. Says on standard output what it has, and leaves at a line of input."""
+"""A process that uses a card: CARD_DIRECTORY UUID. Says as JSON what it has, and leaves at a line of input."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import pytest
 from resnet50_triton.errors import CardError
 from resnet50_triton.runtime.batch import Batch
 from resnet50_triton.runtime.queue import CardQueue, State
+from resnet50_triton.runtime.session import CardSession
 from simulation import Counts, Parts, simulate
 from virtual_clock import Violation
 
@@ -53,11 +54,19 @@ class FreesTooEarly(CardQueue):
         pass
 
 
+class LendsWithItsWeights(CardSession):
+    """Lends the card with its weights on it, where there is room for one set."""
+
+    def lend(self) -> None:
+        self._lease.release()
+
+
 @pytest.mark.parametrize(
     ("mistake", "words"),
     [
         ({"queue": ChangesStateLater}, "answered 0 times"),
         ({"queue": FreesTooEarly}, "not seen done|written|two runs|answered for|not in the card's memory"),
+        ({"session": LendsWithItsWeights}, "lets go of|no room for the weights"),
     ],
     ids=lambda value: next(iter(value.values())).__name__ if isinstance(value, dict) else "",
 )
