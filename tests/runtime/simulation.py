@@ -399,7 +399,7 @@ def main() -> None:
         raise SystemExit(str(violation)) from None
     finally:
         print(
-            f"{counts.episodes} episodes, {counts.steps} steps, {counts.right} right answers, "
+            f"{counts.episodes} episodes, {counts.steps} steps, {counts.right} correct answers, "
             f"{time.monotonic() - begin_s:.1f} s ({time.process_time() - cpu_s:.1f} s of a core)"
         )
     print(", ".join(f"{name}: {count}" for name, count in sorted(counts.events.items())))

@@ -14,7 +14,7 @@ _REDRAW_S = 0.2
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Where to, what, and from where."""
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to write")
     parser.add_argument("--only", choices=("xclbin", "fcweights"), help="one of the two (default: both)")
     parser.add_argument("--xclbin-url", metavar="URL", help="a mirror of resnet50.xclbin")
     parser.add_argument("--fcweights-url", metavar="URL", help="a mirror of fcweights.csv")
