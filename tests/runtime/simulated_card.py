@@ -189,7 +189,7 @@ class SimulatedKernel:
         self._driver: Any = None
         card.check_held(owner, "programs")
         for other in card.kernels:
-            if other.settings.xclbin != settings.xclbin or other.owner == owner:
+            if other.settings.xclbin.uuid != settings.xclbin.uuid or other.owner == owner:
                 card.clock.violate(f"{owner} programs '{card.name}', which {other.owner} has open")
         card.clock.sleep(card.rng.random() * 0.2)
         card.check_there()

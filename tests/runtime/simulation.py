@@ -21,12 +21,14 @@ import logging
 import random
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -129,7 +131,8 @@ class Process:
         self.metrics = Metrics()
         self._changed = clock.condition()
         self._settings = CardSettings(_TIMEOUT_S, rng.randint(1, 4), rng.choice([None, 0.02, 0.2, 60.0]))
-        self._kernel = KernelSettings(uuid, None, rng.randint(1, 4), rng.randint(1, 3))  # type: ignore[arg-type]
+        xclbin: Any = SimpleNamespace(uuid=uuid)
+        self._kernel = KernelSettings(xclbin, None, rng.randint(1, 4), rng.randint(1, 3))  # type: ignore[arg-type]
         self.batch_size = self._kernel.batch_size
         self._workers = [self._worker(card) for card in cards]
         self._standby = self._worker(standby) if standby is not None else None
@@ -348,6 +351,13 @@ def simulated_hardware(episode: Episode) -> Iterator[None]:
         finally:
             lease.os.close(file)
 
+    as_card_error = CardWorker._as_card_error
+
+    def checked(card: CardWorker, error: Exception) -> CardError:
+        if not isinstance(error, CardError | RuntimeError | OSError):
+            clock.violate(f"a card failed by a mistake: {''.join(traceback.format_exception(error))}")
+        return as_card_error(card, error)
+
     class Timeout(CardTimeout):
         def __init__(self, message: str) -> None:
             super().__init__(message)
@@ -359,6 +369,7 @@ def simulated_hardware(episode: Episode) -> Iterator[None]:
         mock.patch.object(lease, "_POLL_S", 5e-3),
         mock.patch.object(session, "HAND_OVER_S", 5.0),
         mock.patch.object(worker, "CardTimeout", Timeout),
+        mock.patch.object(CardWorker, "_as_card_error", checked),
     ):
         yield
 

@@ -99,7 +99,9 @@ class CardQueue:
 
     def need(self) -> None:
         """Say that a request waits for this card, which was yielded to another process."""
-        self._is_needed = self.state is State.YIELDED
+        if self.state is State.YIELDED and not self._is_needed:  # once, or two who wait wake each other up for ever
+            self._is_needed = True
+            self.changed.notify_all()
 
     def submit(self, batch: Batch) -> bool:
         """Put a filled batch behind the others; False where the card has failed meanwhile. Wakes nobody up."""

@@ -153,7 +153,7 @@ class Scheduler:
                     queue, batch = chosen
                     queue.claim(batch)
                     return self._by_card[queue.card], batch
-                left_s = self._wait_for_card_s(job)
+                left_s = self._wait_for_card_s(job, alone)
                 if left_s <= 0:
                     raise CardError(self._why_not())
                 if not self._changed.wait(min(left_s, _POLL_S)):
@@ -174,15 +174,16 @@ class Scheduler:
             _log.warning("requests go to %s", where)
         return chosen
 
-    def _wait_for_card_s(self, job: Job) -> float:
+    def _wait_for_card_s(self, job: Job, alone: bool) -> float:
         """How long to wait for a card, where none can take a batch now; 0 or less where it is of no use."""
-        states = {worker.queue.state for worker in self._by_card.values()}
-        if State.READY in states:
-            return _POLL_S
-        if State.YIELDED in states:
+        states = set() if alone else {worker.queue.state for worker in self.workers}
+        if State.YIELDED in states and State.READY not in states:  # a standby does not stand in for those
             for worker in self.workers:
                 worker.queue.need()
-            self._changed.notify_all()
+            return _POLL_S
+        if self.standby is not None:
+            states.add(self.standby.queue.state)
+        if State.READY in states:
             return _POLL_S
         return self._wait_s - job.waited_s() if State.RECOVERING in states else 0.0
 

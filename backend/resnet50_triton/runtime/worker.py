@@ -32,6 +32,7 @@ _BUSY_POLL_S = 4e-3  # how often a busy card looks for a batch, where the next o
 _POLL_S = 0.02  # how often an idle card looks whether another process waits for it
 _BACK_OFF_S = 0.5  # before the second attempt; doubled for each after
 _BACK_OFF_MAX_S = 30.0
+_TURN_S = 0.2  # how long a card that was programmed serves before another process may have it
 _FILL_S = 10.0  # how long a batch may take to be filled
 _LOAD_TIMEOUT_S = 120.0  # for a run before the latency is known
 
@@ -79,7 +80,7 @@ class CardWorker:
         self._selftest, self._cross_check = selftest, cross_check
         self._metrics, self._on_failed, self._clock = metrics, on_failed, clock
         self._driving = clock.lock()
-        self._last_selftest_s = 0.0
+        self._opened_s = self._last_selftest_s = 0.0
         self._uncounted: deque[Completed] = deque()  # see `_count`
         self._thread: Any = None
         metrics.start_at_zero(card=self.card)
@@ -164,7 +165,7 @@ class CardWorker:
             if self._wait(batch, self._poll_s()):
                 self._complete(batch)
             return True
-        if self._session.is_contended:
+        if self._is_contended:
             self._yield()
             return True
         if self._selftest_is_due():
@@ -174,7 +175,7 @@ class CardWorker:
 
     def _start_due(self) -> None:
         """Start what is due, unless the card is to do something else first."""
-        while self.queue.is_due() and not self._selftest_is_due() and not self._session.is_contended:
+        while self.queue.is_due() and not self._selftest_is_due() and not self._is_contended:
             self._start_next()
 
     def _start_next(self) -> None:
@@ -257,6 +258,12 @@ class CardWorker:
 
     # Sharing the card with other processes
 
+    @property
+    def _is_contended(self) -> bool:
+        """Whether another process is to have the card. Not at once after it was programmed: under load, two models with
+        different xclbins would program it in turns and serve nothing."""
+        return self._clock.monotonic() >= self._opened_s + _TURN_S and self._session.is_contended
+
     def _yield(self) -> None:
         """Let another process have the card; nothing runs on it."""
         if self._session.is_shared:
@@ -323,6 +330,7 @@ class CardWorker:
         self._last_selftest_s = self._clock.monotonic()
         if self.latency is None:
             self.latency = measure_latency(kernel, timeout_s, self._clock.monotonic)
+        self._opened_s = self._clock.monotonic()
         self.queue.open(kernel.buffers, self.latency)
         self._report_state()
 
