@@ -208,3 +208,29 @@ def test_weakness_a_region_that_is_cut_short_ends_the_server(sample: Path, tmp_p
         finally:
             region.unlink()
         assert server.process.wait(10) != 0
+
+
+@pytest.mark.long
+def test_weakness_a_request_of_no_images_fails_its_batch(server: Server) -> None:
+    """The server counts it as 224 images, and refuses all requests of the dynamic batch."""
+    failed: list[str] = []
+    answered = threading.Semaphore(0)
+
+    def done(result: Any, error: Any) -> None:  # noqa: ARG001 - called by these names
+        if error:
+            failed.append(error.message())
+        answered.release()
+
+    with tritonclient.grpc.InferenceServerClient(server.grpc_url) as client:
+        good = tritonclient.grpc.InferInput("PIXELS", [1, 224, 224, 3], "UINT8")
+        good.set_data_from_numpy(np.zeros((1, 224, 224, 3), np.uint8))
+        none = tritonclient.grpc.InferInput("PIXELS", [1, 224, 224, 3], "UINT8")
+        none.set_data_from_numpy(np.zeros((1, 224, 224, 3), np.uint8))
+        none.set_shape([0, 224, 224, 3])
+        for _ in range(50):
+            for tensor in (good, good, none, good, good):
+                client.async_infer("resnet50", [tensor], done)
+            for _ in range(5):
+                assert answered.acquire(timeout=60)
+    assert all("max allowed is 128" in message for message in failed)
+    assert len(failed) > 50  # more than asked for no images
