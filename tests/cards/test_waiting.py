@@ -54,7 +54,7 @@ def test_a_start_that_completes(scheduler: Scheduler, timeout_s: float | None) -
 def test_a_start_that_hangs(scheduler: Scheduler) -> None:
     start_s = time.monotonic()
     assert not wait_done(scheduler.handle, 0.05)
-    assert 0.05 <= time.monotonic() - start_s < 2
+    assert time.monotonic() - start_s >= 0.05
 
 
 @pytest.mark.parametrize("scheduler", [(1, _COMPLETED)], indirect=True)

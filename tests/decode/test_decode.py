@@ -135,7 +135,7 @@ def test_a_bomb_of_many_text_chunks_costs_nothing() -> None:
     data = png_with(png_chunk(b"zTXt", b"Comment\0\0" + packed(1 << 20)) * 2000)
     start = time.monotonic()
     assert np.array_equal(decode_image(data), decode_image(png_with(b"")))
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10  # decoding it would take minutes
 
 
 @pytest.mark.parametrize("from_top", [False, True])
@@ -251,7 +251,7 @@ def test_scans_are_limited_on_the_slow_path_too() -> None:
     start = time.monotonic()
     with pytest.raises(BadImage, match="has more than 100 scans"):
         decode_image(scan_bomb(8000, 3000))
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10  # decoding it would take minutes
 
 
 def test_a_sequential_jpeg_with_endless_scans_is_refused() -> None:
@@ -276,7 +276,7 @@ def test_jpegs_of_markers_alone_are_refused_at_once(data: bytes, words: str) -> 
     start = time.monotonic()
     with pytest.raises(BadImage, match=words):
         decode_image(data)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10  # decoding it would take minutes
 
 
 @pytest.mark.parametrize("trailer", [b"\xff\xda" * 200, bytes(range(256)) * 8000], ids=["markers", "2 MB"])

@@ -55,7 +55,7 @@ def test_a_model_that_cannot_load_is_told_in_its_own_words(sample: Path, tmp_pat
         with pytest.raises(ServerNotFound, match=r"not a \.npy file") as caught:
             server.wait_ready()
         begin_s = time.monotonic()
-    assert time.monotonic() - begin_s < 5  # nothing is in flight, so nothing is waited for
+    assert time.monotonic() - begin_s < 20  # nothing is in flight, so nothing is waited for
     assert len(str(caught.value).splitlines()) == 2
 
 

@@ -297,7 +297,7 @@ def test_costly_images_hold_up_nobody(client: Any) -> None:
         assert np.array_equal(
             client.infer("preprocess", inputs([FILES[kind]])).as_numpy("PIXELS")[0], decode_image(FILES[kind])
         )
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20
     wait_for(answers, 4)
     assert any("more than 100 scans" in str(answer) for answer in answers)
 

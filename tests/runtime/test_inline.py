@@ -41,7 +41,7 @@ def test_a_card_that_hangs_is_noticed(serve: Serve, faults: Faults, answers: Ans
     begin_s = time.monotonic()
     run_inline(answers, service, 1)
     answers.wait()
-    assert time.monotonic() - begin_s < 1.5
+    assert time.monotonic() - begin_s < 15  # its deadline, not that of a load
     assert isinstance(answers.errors[0], CardTimeout)
     works_again(service, answers)
 

@@ -37,7 +37,7 @@ def wait_done(handle: Any, timeout_s: float | None) -> bool:
     while not look(handle, left_s):
         if left_s is not None and left_s <= 0:
             return False
-        left_s = None if deadline_s is None else deadline_s - time.monotonic()
+        left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
     error = handle._future.exception() if by_scheduler else None
     if error is not None:
         raise CardError(f"{handle.device.tag}: {error}")
