@@ -104,3 +104,21 @@ def test_a_sensor_that_fails_is_told() -> None:
 
     with pytest.raises(OSError, match="the card is gone"), PowerRecorder(Broken(), interval_s=0.01):
         time.sleep(0.05)
+
+
+def test_a_sensor_that_fails_once_is_read_again() -> None:
+    class FailsOnce:
+        reads = 0
+
+        def read_w(self) -> dict[str, float]:
+            self.reads += 1
+            if self.reads == 2:  # the first of the recorder's thread
+                raise OSError("made by the test")
+            return {"board": 20.0}
+
+    meter = FailsOnce()
+    with PowerRecorder(meter, interval_s=0.001) as recorder:  # type: ignore[arg-type]
+        while meter.reads < 4:
+            time.sleep(0.001)
+    assert recorder.mean_w() == {"board": 20.0}
+    assert recorder.readings[0].covers_s > 0.001  # with the time of the one that failed

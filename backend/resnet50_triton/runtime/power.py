@@ -143,6 +143,8 @@ class PowerReading:
 class PowerRecorder:
     """Reads a meter again and again while it is entered, and once more at the end.
 
+    Raises, as it is left, what the last reading raised.
+
     Args:
         meter: what is read.
         interval_s: between two readings.
@@ -166,17 +168,18 @@ class PowerRecorder:
 
     def _record(self) -> None:
         begin_s = last_s = time.monotonic()
-        try:
-            while True:
-                is_last = self._ended.wait(self._interval_s)
+        is_last = False
+        while not is_last:
+            is_last = self._ended.wait(self._interval_s)
+            try:
                 watts, now_s = self._meter.read_w(), time.monotonic()
-                if watts:
-                    self.readings.append(PowerReading(now_s - begin_s, now_s - last_s, watts))
-                last_s = now_s
-                if is_last:
-                    return
-        except Exception as error:  # told to whoever records, at the end
-            self._error = error
+            except Exception as error:  # lasts as long as it lasts: the next reading stands for the time since the last
+                self._error = error
+                continue
+            self._error = None
+            if watts:
+                self.readings.append(PowerReading(now_s - begin_s, now_s - last_s, watts))
+            last_s = now_s
 
     def __enter__(self) -> PowerRecorder:
         self._meter.read_w()  # a counter's readings begin here
