@@ -1,8 +1,4 @@
-"""The native engine under AddressSanitizer and UndefinedBehaviorSanitizer.
-
-After changes to the pool run ThreadSanitizer too: cmake -S backend -B build/tsan -DRESNET50_CHECK=thread,
-cmake --build build/tsan, build/tsan/engine_check.
-"""
+"""The native engine under AddressSanitizer and UndefinedBehaviorSanitizer, and, in the long tests, ThreadSanitizer."""
 
 from __future__ import annotations
 
@@ -20,11 +16,14 @@ MISSING = [tool for tool in ("cmake", "c++") if not shutil.which(tool)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
 
 
-def test_every_kernel_runs_clean(tmp_path: Path) -> None:
-    configure = ["cmake", "-S", str(BACKEND), "-B", str(tmp_path), "-DRESNET50_CHECK=address,undefined"]
+@pytest.mark.parametrize(
+    ("sanitizers", "images"), [("address,undefined", 3), pytest.param("thread", 1, marks=pytest.mark.long)]
+)
+def test_every_kernel_runs_clean(sanitizers: str, images: int, tmp_path: Path) -> None:
+    configure = ["cmake", "-S", str(BACKEND), "-B", str(tmp_path), f"-DRESNET50_CHECK={sanitizers}"]
     subprocess.run(configure, check=True, capture_output=True)
     build = ["cmake", "--build", str(tmp_path), "--parallel", "2"]
     subprocess.run(build, check=True, capture_output=True)
-    run = subprocess.run([tmp_path / "engine_check"], capture_output=True, text=True)
+    run = subprocess.run([tmp_path / "engine_check", str(images)], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr[:4000]
     assert run.stdout.splitlines() == [f"{name}: equal" for name in NATIVE]

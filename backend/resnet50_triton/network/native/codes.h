@@ -26,11 +26,13 @@ struct Codes {
 
     int pixel_bytes() const { return channels / 4; }
     int blocks() const { return channels / kBlock; }
-    size_t pixels() const { return size_t(height + 2 * pad) * (width + 2 * pad); }
+    // One pixel more than there is: a row may be read, beyond its end, while another thread writes the next.
+    size_t row_pixels() const { return size_t(width) + 2 * pad + 1; }
+    size_t pixels() const { return (size_t(height) + 2 * pad) * row_pixels(); }
     size_t bits_bytes() const { return pixels() * pixel_bytes() + kReadAhead; }
-    size_t sums_bytes() const { return pixels() * blocks() + kReadAhead; }
+    size_t sums_bytes() const { return pixels() * blocks(); }
     // y and x may be in the padding: -pad .. size + pad - 1.
-    size_t pixel(int y, int x) const { return size_t(y + pad) * (width + 2 * pad) + (x + pad); }
+    size_t pixel(int y, int x) const { return size_t(y + pad) * row_pixels() + (x + pad); }
     uint8_t* bits_at(int y, int x) const { return bits + pixel(y, x) * pixel_bytes(); }
     uint8_t* sums_at(int y, int x) const { return sums + pixel(y, x) * blocks(); }
 };

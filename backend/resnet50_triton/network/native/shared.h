@@ -26,21 +26,33 @@ inline void max_bytes(uint8_t* into, const uint8_t* from, int count) {
     for (int i = 0; i < count; i++) into[i] = into[i] > from[i] ? into[i] : from[i];
 }
 
-// The sum of n bytes of at most 192; up to 7 behind them may be read.
-inline int sum_bytes(const uint8_t* bytes, int n) {
-    uint64_t sum = 0;
-    for (; n > 0; n -= 8, bytes += 8) {
-        uint64_t word;
-        std::memcpy(&word, bytes, sizeof word);
-        if (n < 8) word &= (uint64_t(1) << 8 * n) - 1;
+// The sum of eight bytes of at most 192.
+inline int sum_word(uint64_t word) {
 #if defined(__SSE2__)
-        sum += uint64_t(_mm_cvtsi128_si64(_mm_sad_epu8(_mm_cvtsi64_si128(int64_t(word)), _mm_setzero_si128())));
+    return _mm_cvtsi128_si32(_mm_sad_epu8(_mm_cvtsi64_si128(int64_t(word)), _mm_setzero_si128()));
 #else
-        constexpr uint64_t kBytes = 0x00ff00ff00ff00ff, kShorts = 0x0001000100010001;
-        sum += (((word & kBytes) + ((word >> 8) & kBytes)) * kShorts) >> 48;
+    constexpr uint64_t kBytes = 0x00ff00ff00ff00ff, kShorts = 0x0001000100010001;
+    return int((((word & kBytes) + ((word >> 8) & kBytes)) * kShorts) >> 48);
 #endif
+}
+
+// The sum of n bytes of at most 192. None beyond is read: they may be another thread's.
+inline int sum_bytes(const uint8_t* bytes, int n) {
+    int sum = 0;
+    uint64_t word;
+    for (; n >= 8; n -= 8, bytes += 8) {
+        std::memcpy(&word, bytes, sizeof word);
+        sum += sum_word(word);
     }
-    return int(sum);
+    uint32_t half;
+    if (n >= 4) {
+        std::memcpy(&half, bytes, sizeof half);
+        sum += sum_word(half);
+        n -= 4;
+        bytes += 4;
+    }
+    for (int i = 0; i < n; i++) sum += bytes[i];
+    return sum;
 }
 
 constexpr int kMaxTilePixels = 14;
