@@ -38,7 +38,7 @@ def misbehave(
 ) -> tuple[Outcome, Steps]:
     """How the program ended, and its steps."""
     words = (HERE / program, fault, str(timeout_s), *arguments)
-    outcome = bench.run("-W", "ignore", *words, timeout_s=200, until=until)
+    outcome = bench.run("-W", "ignore", *words, timeout_s=400, until=until)
     steps = [json.loads(line) for line in outcome.output.splitlines() if line.startswith("{")]
     found = {step["step"]: (step["outcome"], step["duration_s"]) for step in steps}
     assert found.get("before", ("nothing",))[0] == "right", outcome
