@@ -93,11 +93,11 @@ def test_a_dead_model_process_shows(sample: Path, tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         serve = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
     try:
-        _wait(ports, True, 60)
+        _wait(ports, True, 300)
         family = psutil.Process(serve.pid).children(recursive=True)
         stub = next(process for process in family if any("resnet50_0_0" in word for word in process.cmdline()))
         stub.kill()
-        _wait(ports, False, 5)  # and to the kubelet at its next look; how long until it works again: docs/faults.md
+        _wait(ports, False, 60)  # and to the kubelet at its next look; how long until it works again: docs/faults.md
     finally:
         serve.terminate()
         serve.wait(60)
