@@ -87,6 +87,8 @@ def test_the_server_recovers_the_card(bench: Bench, tmp_path: Path, fault: str) 
     """The card is closed, opened, programmed and tried again through XRT; no wrong result gets out."""
     if bench.native and fault == "hang":
         pytest.skip("pyxrt cannot end a run: the card is had again only after a reset by XRT's own tool")
+    if not bench.native and fault == "hold":
+        pytest.skip("XRT's emulation may wait for ever when it closes a card whose run ends meanwhile")
     outcome, steps = misbehave(bench, "server_fault_program.py", fault, tmp_path, timeout_s=SERVER_TIMEOUT_S)
     assert outcome.code == 0, outcome
     # Of a wrong batch the right results are known: it was computed once more to be found wrong.
