@@ -28,7 +28,7 @@ def probe(http_url: str, metrics_url: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.server
 def test_a_server_that_works_is_ready(server: Server) -> None:
-    _wait(server.ports, True, 10)  # the model's metrics appear within a second or two
+    _wait(server.ports, True, 60)  # the model's metrics appear within a second or two
     done = probe(server.http_url, server.metrics_url)
     assert (done.returncode, done.stderr) == (0, "")
     other = probe(server.grpc_url, server.metrics_url)  # nobody speaks HTTP there
