@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +43,13 @@ def serve_until_done(
     """
     check_options(options)
     ports.check_free()
+    asked_to_end = threading.Event()
+
+    def end(*_: object) -> None:
+        asked_to_end.set()  # an exception alone can be lost, where it is raised in what swallows exceptions
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
     with Scratch() as scratch:
         repository = models if isinstance(models, str) else _made(models, scratch)
         if isinstance(models, Deployment):
@@ -61,7 +70,7 @@ def serve_until_done(
                     elif process is None:
                         process = subprocess.Popen([_filled_in(word, server) for word in program])
                     try:
-                        why = _watch(server, process)
+                        why = _watch(server, process, asked_to_end)
                     except KeyboardInterrupt:
                         print("\nending ...", flush=True)
                         if process is None:
@@ -114,13 +123,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _watch(server: Server, process: subprocess.Popen[bytes] | None) -> str:
+def _watch(server: Server, process: subprocess.Popen[bytes] | None, asked_to_end: threading.Event) -> str:
     """Return when the program has ended, or the server has to be started again, and why.
 
     Raises:
         ServerNotFound: it ended as one does that was asked to.
     """
     while True:
+        if asked_to_end.is_set():
+            raise KeyboardInterrupt
         if process is not None and process.poll() is not None:
             return "the program has ended"
         if (code := server.process.poll()) is not None:
