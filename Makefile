@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SAMPLE := build/sample
 # Named with whatever is installed later: pip keeps the bounds of what it is told about only.
 INSTALLED := "resnet50-pynq-triton[server]" "resnet50-client[pixels]"
-NATIVE := $(wildcard backend/CMakeLists.txt backend/resnet50_triton/network/native/*)
+NATIVE := $(wildcard backend/CMakeLists.txt backend/resnet50_triton/network/native/* backend/resnet50_triton/triton/*.cpp)
 
 .PHONY: help
 help: ## this list

@@ -197,8 +197,8 @@ class Hostile:
     @contextlib.contextmanager
     def _wrong_tensors(self, _: Any) -> Iterator[Sender]:
         size = int(np.prod(PIXELS_SHAPE))
-        # Not [0, 224, 224, 3]: see test_weakness_a_request_of_no_images_fails_its_batch.
-        shapes = ([1, 224, 224], [129, 224, 224, 3], [-1, 224, 224, 3], [1, 3, 224, 224], [1 << 62] * 4, [])
+        none, many = [0, *PIXELS_SHAPE[1:]], [129, *PIXELS_SHAPE[1:]]
+        shapes = ([1, 224, 224], none, many, [-1, 224, 224, 3], [1, 3, 224, 224], [1 << 62] * 4, [])
         with grpc.insecure_channel(self._server.grpc_url) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 

@@ -20,6 +20,7 @@ from .repository import (
     KERNEL_MODEL,
     LABELS,
     PREPROCESS_MODEL,
+    add_batch_strategy,
     copy_models,
     default_repository,
     models_of,
@@ -86,6 +87,7 @@ class Deployment:
             with changed_config(path) as config:
                 for name, value in values.items():
                     config.parameters[name].string_value = value
+        add_batch_strategy(directory / KERNEL_MODEL)
         if self.labels:
             _copy(self.labels, directory / KERNEL_MODEL / LABELS)
         if (path := directory / ENSEMBLE / "config.pbtxt").is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..tensors import TensorSpec
 from .config import changed_config, read_config
 
 LABELS = "labels.txt"
+BATCH_STRATEGY = "batchstrategy.so"  # the name that Triton looks for
 KERNEL_MODEL, PREPROCESS_MODEL, ENSEMBLE = "resnet50", "preprocess", "classify"
 
 
@@ -32,6 +34,17 @@ def copy_models(source: Path, directory: Path) -> None:
     shutil.copytree(source, directory, ignore=ignored, copy_function=shutil.copyfile)
     for folder in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
         folder.chmod(0o755)
+
+
+def add_batch_strategy(model: Path) -> None:
+    """Give a model the library that keeps requests without images out of Triton's dynamic batches.
+
+    It is `triton/batch_strategy.cpp`, built beside the native engine; where that was not built, there is none.
+    """
+    engine = importlib.util.find_spec("resnet50_triton.network._native")
+    if engine and engine.origin:
+        library = Path(engine.origin).with_name(BATCH_STRATEGY)
+        shutil.copyfile(library, model / BATCH_STRATEGY)
 
 
 def set_outputs(path: Path, outputs: Sequence[TensorSpec]) -> None:

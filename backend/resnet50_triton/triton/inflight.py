@@ -2,8 +2,10 @@
 
 An ensemble hands decoded pixels on as soon as they are there; where the card is slower than the decoder, they would
 pile up before it: 150 KB each, and on a software card decoded with the very cores that the card needs. Held back
-before they are decoded, requests wait as what they came as. Triton learnt to limit this itself in 2026
-(`max_inflight_requests` over all of an ensemble's requests); the releases before have only this number.
+before they are decoded, requests wait as what they came as. Triton's own limit, `max_inflight_requests` of an ensemble
+(over all of its requests from 26.04 on), is not used: there the front end's thread waits for its turn, and with it
+every other request that comes to this thread, while nothing is refused (StepInflightRequestLimiter::Acquire in
+ensemble_scheduler.cc of triton-inference-server/core, read in a version of 2026).
 """
 
 from __future__ import annotations
