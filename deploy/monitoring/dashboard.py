@@ -104,7 +104,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Cards by state",
             "short",
-            (("sum by (state) (resnet50_card_state" + _JOB + ") > 0", "{{state}}"),),
+            (
+                ("sum by (state) (resnet50_card_state" + _JOB + ") > 0", "{{state}}"),
+                (f"sum(resnet50_standby_active{_JOB}) > 0", "standby in use"),
+            ),
             stacked=True,
         ),
         Panel(
@@ -113,6 +116,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (
                 _changes("resnet50_timeouts_total", "{{card}} deadline missed"),
                 _changes("resnet50_recoveries_total", "{{card}} came back"),
+                _changes("resnet50_reruns_total", "{{card}} requests run again"),
+                _changes("resnet50_poison_total", "{{card}} poison requests"),
                 _changes("resnet50_selftest_mismatches_total", "{{card}} self-test failed"),
                 _changes("resnet50_cross_check_mismatches_total", "{{card}} live batch wrong"),
             ),

@@ -93,6 +93,8 @@ def test_a_batch_that_fails_two_cards_is_not_given_to_a_third(serve: Serve, faul
         job.future.result(60)
     recoveries = [service.metrics.value("resnet50_reruns_total", card=card) for card in service.cards]
     assert sum(recoveries) == 1
+    suspected = [service.metrics.value("resnet50_poison_total", card=card) for card in service.cards]
+    assert sum(suspected) == 1
     wait_for(lambda: service.scheduler.ready_cards >= 1)
     answers.send(service, 4)
     answers.wait()

@@ -52,6 +52,7 @@ FAMILIES: Mapping[str, Family] = {
         for part, meaning in (("sum", "seconds"), ("count", "number"))
     },
     "resnet50_reruns_total": Family("counter", "requests run again because their card failed"),
+    "resnet50_poison_total": Family("counter", "requests that two cards failed on: no other card gets them"),
     "resnet50_failed_total": Family("counter", "requests answered UNAVAILABLE because their card failed"),
     "resnet50_card_state": Family("gauge", "1 for the state that the card is in"),
     "resnet50_cards_ready": Family("gauge", "cards that work, the standby not counted"),
@@ -75,6 +76,7 @@ FAMILIES: Mapping[str, Family] = {
 _FROM_ZERO = (
     "resnet50_images_total",
     "resnet50_reruns_total",
+    "resnet50_poison_total",
     "resnet50_failed_total",
     "resnet50_timeouts_total",
     "resnet50_recoveries_total",

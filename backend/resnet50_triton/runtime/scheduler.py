@@ -240,6 +240,8 @@ class Scheduler:
 
     def _gives_up(self, piece: _Piece, error: CardError, card: str) -> bool:
         """Answer with the error what is not to be run again."""
+        if piece.runs == MAX_RUNS:
+            self._metrics.add("resnet50_poison_total", card=card)
         most_runs = MAX_RUNS + (self.standby is not None and self.standby.queue.state is State.READY)
         if piece.runs < most_runs and piece.job.waited_s() < self._wait_s and not self._closing:
             self._metrics.add("resnet50_reruns_total", card=card)
