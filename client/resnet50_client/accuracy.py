@@ -1,4 +1,4 @@
-"""Count right and wrong answers, and say how far the figures can be trusted."""
+"""Counts right and wrong answers, and computes the confidence interval of the accuracy."""
 
 from __future__ import annotations
 

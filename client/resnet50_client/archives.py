@@ -1,4 +1,4 @@
-"""The files in a .tar or .zip, as they lie in it: nothing is unpacked but a compressed tar as a whole."""
+"""Reads the files in a .tar or .zip in place; only a compressed tar is unpacked, as a whole."""
 
 from __future__ import annotations
 

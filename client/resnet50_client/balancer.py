@@ -1,4 +1,4 @@
-"""Several servers as one: a request goes to the one with the least to do, or to another if that is unavailable."""
+"""Balances requests over several servers: each goes to the least loaded one, or to another if that is unavailable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs over the same images: in which answers they differ, and whether that is more than chance."""
+"""Compares two runs over the same images: the answers that differ, and whether the difference is significant."""
 
 from __future__ import annotations
 

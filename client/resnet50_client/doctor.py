@@ -1,4 +1,4 @@
-"""Look at this machine and at the server, and say what is wrong and how to put it right."""
+"""Checks this machine and the server; each finding that is wrong names its fix."""
 
 from __future__ import annotations
 

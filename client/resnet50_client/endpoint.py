@@ -1,4 +1,4 @@
-"""Where a server listens, and how to be let in."""
+"""The address of a server, and the credentials for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ground truth and class names, in the formats in which people have them."""
+"""Reads ground truth and class names, in the usual formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server answered about one image, as plain values."""
+"""A server's answer about one image, as plain values."""
 
 from __future__ import annotations
 

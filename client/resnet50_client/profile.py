@@ -1,4 +1,4 @@
-"""Where the time of each image went, what was busy, and so what holds the run up."""
+"""Measures the stages of each image and how busy each part was, and names the bottleneck."""
 
 from __future__ import annotations
 

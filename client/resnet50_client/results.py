@@ -1,4 +1,4 @@
-"""A run: what was asked, every answer as soon as it is there, and what follows from them, in one SQLite file."""
+"""A run in one SQLite file: its settings, every answer as it arrives, and the figures computed from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The screen: aligned rows that stream, and a progress bar."""
+"""The terminal: aligned rows as they arrive, and a progress bar."""
 
 from __future__ import annotations
 

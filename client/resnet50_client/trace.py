@@ -1,4 +1,4 @@
-"""The run as a trace file that https://ui.perfetto.dev and chrome://tracing show."""
+"""Writes a run as a trace file for https://ui.perfetto.dev and chrome://tracing."""
 
 from __future__ import annotations
 

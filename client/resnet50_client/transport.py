@@ -1,4 +1,4 @@
-"""One face over Triton's gRPC and HTTP clients: the same calls, the same errors.
+"""One interface over Triton's gRPC and HTTP clients: the same calls, the same errors.
 
 tritonclient's two asyncio clients differ in how they report errors (status names or HTTP codes, and
 aiohttp's own exceptions), in timeouts, and in the types inside the JSON they return. All of that ends here.

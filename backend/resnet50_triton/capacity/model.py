@@ -1,4 +1,4 @@
-"""A machine of the fleet as numbers, and what can be said of it on paper. All times in seconds, rates in images/s."""
+"""The analytical model of a machine: its latency and capacity by formula. Times in seconds, rates in images/s."""
 
 from __future__ import annotations
 

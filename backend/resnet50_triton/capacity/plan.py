@@ -1,4 +1,4 @@
-"""From a load and a latency target to a number of machines: the formula estimates, the simulation decides."""
+"""How many machines a load and a latency target need: the formula estimates, the simulation decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One machine, request by request, in discrete events (SimPy): what the formulas of `model` leave out.
+"""A discrete-event simulation of one machine (SimPy), request by request: it adds the chance that `model` omits.
 
     arrivals (Poisson) ─► preprocess: all that wait, up to a batch, on all cores ─► resnet50's queue
       ─► one thread: takes all that wait, finds a batch with room or a free set, copies ─► a card: start after start

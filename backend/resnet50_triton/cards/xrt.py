@@ -1,4 +1,4 @@
-"""A real Alveo, found by index: PYNQ's own XrtDevice, or ours under a newer XRT; what has to fit before it is used."""
+"""A real Alveo, found by index and checked before use: PYNQ's own XrtDevice, or ours under a newer XRT."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which way leads to an Alveo with the XRT that is here: PYNQ's XrtDevice up to 2.15, ours over `pyxrt` after it."""
+"""Chooses the device class for the installed XRT: PYNQ's XrtDevice up to 2.15, ours over `pyxrt` after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arguments that say what is deployed, of `serve` and `make-repository`, and the deployment made of them."""
+"""The deployment arguments of `serve` and `make-repository`, and the deployment made of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add_deployment(parser: ArgumentParser) -> None:
     files.add_argument(
         "--preset",
         choices=tuple(PRESETS),
-        help="the original's settings: batch size 1 and 4 decoding threads, or batch size 100 and 16",
+        help="the original's settings: latency is batch size 1 and 4 decoding threads, throughput 100 and 16",
     )
     files.add_argument(
         "--set",

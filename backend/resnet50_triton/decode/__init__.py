@@ -1,4 +1,4 @@
-"""Encoded image bytes -> the pixels the kernel wants. Importable without Triton: a client may decode for itself.
+"""Encoded image bytes -> the pixels that the kernel takes. Importable without Triton, so that a client can decode too.
 
     bytes ──► header.py ──► jpeg.py (libjpeg-turbo) ──► orientation.py ──► resize.py ──► uint8 (224, 224, 3), B, G, R
           └─► pillow.py (PNG, WebP, BMP, GIF, odd JPEGs) ──┘

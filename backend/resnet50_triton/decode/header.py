@@ -1,4 +1,4 @@
-"""What the first bytes of an image say about it: read, and held against the limits, before any decoder is chosen."""
+"""Reads the header of an image and checks it against the limits, before a decoder is chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that decodes what the fast path does not, and is killed where an image takes too long.
+"""A helper process that decodes what the fast path does not, and is killed if an image takes too long.
 
 No C library can be interrupted, and Pillow holds the GIL for much of what it does with hostile bytes. A process of its
 own can be ended at any moment, shares no lock with the others' images, and is all that is lost where a decoder crashes.

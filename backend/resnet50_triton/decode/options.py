@@ -1,4 +1,4 @@
-"""What a caller may choose about decoding, and the limits that keep hostile bytes cheap."""
+"""The options of decoding, and the limits that bound the cost of hostile images."""
 
 from __future__ import annotations
 

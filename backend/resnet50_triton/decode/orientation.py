@@ -1,4 +1,4 @@
-"""EXIF orientation: the picture as its photographer saw it."""
+"""Applies the EXIF orientation."""
 
 from __future__ import annotations
 

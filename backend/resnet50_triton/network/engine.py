@@ -1,4 +1,4 @@
-"""What computes the network on a CPU: one face, the fastest engine that is installed behind it."""
+"""The engines that compute the network on a CPU behind one interface; the fastest installed one is the default."""
 
 from __future__ import annotations
 

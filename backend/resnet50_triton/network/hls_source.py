@@ -1,4 +1,4 @@
-"""Reading C++ headers of an HLS project: its `#define`s and its initialised arrays of integer literals.
+"""Reads the C++ headers of an HLS project: `#define`s and initialised arrays of integer literals.
 
 This is no C++ parser. It knows the one form that the trained parameters have, `type<arguments> name[dims] = {...};`,
 and says file and line of anything else that it meets on the way.

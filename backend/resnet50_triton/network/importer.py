@@ -1,4 +1,4 @@
-"""The trained parameters out of a checkout of Xilinx/ResNet50-PYNQ.
+"""Imports the trained parameters from a checkout of Xilinx/ResNet50-PYNQ.
 
 They are C++ headers under src/w1a2_v1.0, a folder a layer, laid out for the accelerator: PE processing elements work on
 as many output channels at once, each taking SIMD input channels a cycle. A layer of C output channels takes

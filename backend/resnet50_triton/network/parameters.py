@@ -1,4 +1,4 @@
-"""The parameters of the W1A2 network: what they are called, their shapes, and reading them from net.npz.
+"""The parameters of the W1A2 network: their names and shapes, and reading them from net.npz.
 
 The layout is that of a `resnet50_w1a2_v1.npz`: conv0 weights int8 and thresholds int32; per block packed binary
 weights (uint8, bits little-endian along the input channels) and thresholds; the FC biases int32. FC weights are not

@@ -1,4 +1,4 @@
-"""The W1A2 network in NumPy: the reference that every other engine is held to.
+"""The reference model: the W1A2 network in NumPy, which every engine must equal.
 
 Written to be read beside the definition of the network, layer by layer. Convolutions run as float32 matrix products,
 which is exact here: the largest sum, 3 * 4608 in a 3x3 over 512 channels, is far below 2^24. conv0 has 147 products of

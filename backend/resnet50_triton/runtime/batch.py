@@ -1,4 +1,4 @@
-"""What a card computes in one run: a set of device buffers and the requests whose images lie in it."""
+"""A batch: what a card computes in one run, in one set of device buffers, for one request or several."""
 
 from __future__ import annotations
 

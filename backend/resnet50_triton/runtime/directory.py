@@ -1,4 +1,4 @@
-"""Where the processes of a server keep what is theirs, told apart by locks that are held.
+"""The folder of a server's locks and shared files; held locks tell whose files are in use.
 
 A number of a process means nothing to a container that shares the folder: it may stand for another process there. So a
 folder is in use while a lock in it is held, which the operating system drops with the process, however it ends.

@@ -1,4 +1,4 @@
-"""Once a second: reads the cards' sensors and hands all metrics on."""
+"""Reads the cards' sensors and publishes all metrics, once a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request's images on their way through the cards."""
+"""A job: one request's images until they are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may use a card now: one process at a time, agreed on by locks on files.
+"""The lease on a card: one process at a time may use it, by locks on files.
 
 Every process that has a card open has an entry beside it: a file of its own that it holds locked. A card's users must
 want the same xclbin, with one exception: while a model is reloaded, its old and its new version may differ, so that the

@@ -1,4 +1,4 @@
-"""What the model tells on /metrics: kept here at no cost for the requests, published by somebody else now and then."""
+"""The metrics of the models: counted here, published by `exporter`."""
 
 from __future__ import annotations
 

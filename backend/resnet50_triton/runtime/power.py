@@ -1,4 +1,4 @@
-"""The power that a card draws: where it can be read, and recording it.
+"""Reads and records the power that a card draws.
 
 An Alveo and the timing card have rails, as PYNQ names them. What a software card draws is the CPU's, which the kernel
 tells under /sys/class/powercap where the CPU counts its energy, mostly to root alone.

@@ -1,4 +1,4 @@
-"""One card's state, batches and buffers: all that more than one thread touches, under one lock. Knows no card.
+"""One card's state, batches and buffers: all that several threads touch, under one lock. Makes no calls to the card.
 
 free ──claim──► filling ──submit──► waiting ──take_next──► running ──complete──► free
                    ▲                   │ until shortly before its run it takes more requests

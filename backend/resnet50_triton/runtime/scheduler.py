@@ -1,4 +1,4 @@
-"""Which card gets which request, and what becomes of the requests of a card that failed."""
+"""Assigns each request to a card, and reruns the requests of a card that failed."""
 
 from __future__ import annotations
 

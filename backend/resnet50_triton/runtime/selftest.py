@@ -1,4 +1,4 @@
-"""Is the card right? A known-answer test, and live batches computed once more by the software engine."""
+"""Checks the outputs of a card: the self-test (known-answer test), and the cross-check of live batches in software."""
 
 from __future__ import annotations
 

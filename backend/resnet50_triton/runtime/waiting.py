@@ -1,4 +1,4 @@
-"""Waiting for a run with a deadline, whatever card it is on."""
+"""Waits for a run with a deadline, on any card."""
 
 from __future__ import annotations
 

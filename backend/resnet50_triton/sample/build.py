@@ -1,4 +1,4 @@
-"""Makes the sample in a folder: xclbin, FC weights, labels and held-out pictures; see README.txt in the result.
+"""Writes the sample into a folder: xclbin, FC weights, labels and held-out images; see README.txt in the result.
 
 The same folder comes out of every build on one machine. Between machines everything is integer arithmetic or float64
 that is rounded, so that only a different JPEG library or a last bit that falls on a rounding edge could show.

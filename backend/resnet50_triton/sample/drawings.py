@@ -1,4 +1,4 @@
-"""The classes of the sample and their pictures: a JPEG for every (class, split, number), the same one each time.
+"""The classes of the sample and their images: a JPEG for each (class, split, number), always the same.
 
 Sizes, shapes and JPEG qualities vary, and every picture gets a little of what cameras add: exposure, a tint, noise.
 """

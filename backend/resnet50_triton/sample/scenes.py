@@ -1,4 +1,4 @@
-"""Drawings of places. Each takes a generator and a size, and gives a picture (H, W, 3)."""
+"""Drawings of places. Each takes a generator and a size, and returns an image (H, W, 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawings that fill the picture with a pattern. Each takes a generator and a size, and gives a picture (H, W, 3)."""
+"""Drawings that fill the image with a pattern. Each takes a generator and a size, and returns an image (H, W, 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what on a server: TLS, and a key before the calls that change it."""
+"""Access to a server: TLS, and a key for the calls that change it."""
 
 from __future__ import annotations
 

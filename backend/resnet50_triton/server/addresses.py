@@ -1,4 +1,4 @@
-"""Where a server listens: names resolved, IPv6 in each part's own spelling, ports tried before they are needed."""
+"""The addresses of a server: names resolved, IPv6 as each listener spells it, ports checked before the start."""
 
 from __future__ import annotations
 

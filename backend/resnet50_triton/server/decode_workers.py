@@ -1,4 +1,4 @@
-"""How many threads decode, so that decoding and the card do not fight over the machine's cores."""
+"""Chooses the number of decoding threads, so that decoding and the card do not compete for the cores."""
 
 from __future__ import annotations
 

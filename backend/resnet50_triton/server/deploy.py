@@ -1,4 +1,4 @@
-"""One deployment, and the model repository that serves it: the project's models with its files and parameters."""
+"""A deployment, and the model repository that serves it: the project's models with its files and parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds a tritonserver and what it needs to run this project's Python models in the present virtual environment."""
+"""Finds a tritonserver, and what it needs to run this project's Python models in this virtual environment."""
 
 from __future__ import annotations
 

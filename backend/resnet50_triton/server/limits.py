@@ -1,4 +1,4 @@
-"""The limits that a server inherits, tried before it starts: it would hang, or exit without a message."""
+"""Checks the limits that a server inherits, before it starts: it would hang, or exit without a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of tritonserver that a user may give, and why some he may not."""
+"""The options of tritonserver that a user may give, and why some are refused."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Presets: parameters that have a name together, the original project's recommendations. They replace what config.pbtxt
-says of these parameters, and leave all else in it."""
+"""Presets: named sets of parameters, the original project's recommendations. They override config.pbtxt for these
+parameters only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tritonserver process: started with a repository, waited for, ended."""
+"""A tritonserver process: starts it with a repository, waits until it is ready, stops it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server puts into the machine's temporary places, so that nothing of it stays: whatever ended it.
+"""A server's temporary files and shared memory, which are removed however the server ends.
 
 A server has a folder for its files and a prefix for its regions in /dev/shm. Beside either lies a file that is locked
 for as long as a process of it lives: the lock is inherited by tritonserver and the models' processes. What has such a

@@ -1,4 +1,4 @@
-"""The program that a Python model runs in, Triton's stub, laid out for the present Python and the bundled server."""
+"""Triton's stub, the program that a Python model runs in, prepared for this Python and the bundled server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server kept up: its repository made, a program run beside it or waited for, started again, all ended."""
+"""Supervises a server: makes its repository, restarts it if it fails, runs a program beside it, ends all."""
 
 from __future__ import annotations
 

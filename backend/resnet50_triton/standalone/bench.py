@@ -1,4 +1,4 @@
-"""The original project's synthetic benchmark: the kernel alone, again and again, on pixels that are in its memory."""
+"""The original project's synthetic benchmark: runs the kernel alone on pixels that are in the card's memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which card a command uses when none is named."""
+"""Chooses the card of a command that names none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..xclbin.kernel_info import KernelInfo
 
 
 def default_card(image: KernelInfo, card: str | None = None, shell: str = u250.PLATFORM) -> str:
-    """Choose the card that an image is for; a software card only for an image that was made for one.
+    """Choose the card that an xclbin is for; a software card only for an xclbin that was made for one.
 
     Args:
         image: what is to run.

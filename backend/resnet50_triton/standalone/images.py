@@ -1,4 +1,4 @@
-"""Which files are classified, and reading one."""
+"""Finds the files to classify, and reads them."""
 
 from __future__ import annotations
 

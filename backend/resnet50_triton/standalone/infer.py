@@ -1,4 +1,4 @@
-"""The original project's application: pictures through a card without Triton, with accuracy, rate and times."""
+"""The original project's application: classifies images without Triton and reports accuracy, rate and times."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def infer(
         profile: also give the times of each image.
         outfile: CSV to write the results to, instead of printing them.
         labels: the true classes, `<filename> <class id>` a line: then the accuracy is printed.
-        card: instead of the one that the image is for.
+        card: instead of the one that the xclbin is for.
 
     Returns:
         How many images were classified; the others are reported on standard error.

@@ -1,4 +1,4 @@
-"""A card for a command without Triton, shared with servers and other commands of the machine by the same locks."""
+"""Opens a card for a command without Triton; it is shared with servers and other commands by the same locks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files through a card: decoded ahead by threads, submitted to the runtime in batches, in order.
+"""Classifies files: threads decode them in advance, batches go to the runtime, results come in order.
 
 workers ──pixels──► submit (the caller; blocks while the card's buffers are full) ──► the runtime ──► outcomes
 """

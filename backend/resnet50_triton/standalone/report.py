@@ -1,4 +1,4 @@
-"""What the application says about a run: the original's table, figures and accuracy."""
+"""The output of the application: the original's table, figures and accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of pixels through one card, without Triton."""
+"""Computes a file of pixels on one card, without Triton."""
 
 from __future__ import annotations
 

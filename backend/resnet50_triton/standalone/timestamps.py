@@ -1,4 +1,4 @@
-"""The seven times of an image on its way through the pipeline, and what follows from them."""
+"""The seven timestamps of an image, and the times between them."""
 
 from __future__ import annotations
 

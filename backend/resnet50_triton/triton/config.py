@@ -1,4 +1,4 @@
-"""The little that the models' glue has in common: our errors as Triton's, and the outputs completed from an xclbin.
+"""Shared by both models: our errors as Triton's, and the outputs completed from an xclbin.
 
 Only importable inside Triton's Python backend.
 """

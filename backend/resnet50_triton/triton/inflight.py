@@ -1,4 +1,4 @@
-"""Keeps decoding from flooding the card: how many requests wait for a model, read from the server's own metrics.
+"""Holds decoding back while many requests wait for the card, by the server's own metrics.
 
 An ensemble hands decoded pixels on as soon as they are there; where the card is slower than the decoder, they would
 pile up before it: 150 KB each, and on a software card decoded with the very cores that the card needs. Held back

@@ -1,4 +1,4 @@
-"""Decides which requests `execute` answers itself before it returns.
+"""Decides which requests are run inline: `execute` answers them before it returns.
 
 An answer that `execute` returns reaches the caller about 0.4 ms before one through a response sender, which crosses two
 more threads of Triton's. But while `execute` waits for the card, the next batch cannot be brought to it, and whether

@@ -1,4 +1,4 @@
-"""What an xclbin says about the resnet50 kernel, and making the xclbins that software cards load.
+"""Reads what an xclbin says about the resnet50 kernel, and writes the xclbins that software cards load.
 
 A software xclbin is an xclbin like that of a real card, for the same platform and with the same kernel signature,
 so that PYNQ reads it as it reads any other. Three things differ:

@@ -1,4 +1,4 @@
-"""What an xclbin for the Alveo U250 says about its platform, for kernel_info.py to write.
+"""The platform of the Alveo U250, as kernel_info.py writes it into an xclbin.
 
 Addresses, sizes and names are those of the shell xilinx_u250_xdma_201830_2, with PLRAM[0] enlarged to 2 MB for the
 weights, as the published build does (link/setup_plram.tcl of Xilinx/ResNet50-PYNQ).

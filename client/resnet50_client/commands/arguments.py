@@ -1,4 +1,4 @@
-"""Arguments that several subcommands share, and what is made of them."""
+"""Arguments that several subcommands share, and reading them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C: the first ends the work in order, the second ends the process at once."""
+"""Handles Ctrl-C: the first ends the work in order, the second ends the process at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images through the client into a run, with a progress bar."""
+"""Classifies the images of a run, with a progress bar."""
 
 from __future__ import annotations
 

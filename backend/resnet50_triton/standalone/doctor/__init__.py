@@ -1,4 +1,4 @@
-"""Is everything here that serving needs? Each check finds something out and, where it is wrong, knows the fix.
+"""Checks whether everything is here that serving needs; each check that fails names the fix.
 
 A check is a function from `Wanted` to findings; `CHECKS` lists them in the order in which they build on each other.
 They import what they look at only when they run: a broken installation is what this is for.

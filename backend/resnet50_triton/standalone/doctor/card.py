@@ -1,4 +1,4 @@
-"""XRT, the card, and whether the files fit it."""
+"""Checks XRT, the card, and whether the files are for it."""
 
 from __future__ import annotations
 

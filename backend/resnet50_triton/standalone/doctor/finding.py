@@ -1,4 +1,4 @@
-"""What the doctor is asked about, and what it finds."""
+"""The subject of the checks, and their findings."""
 
 from __future__ import annotations
 

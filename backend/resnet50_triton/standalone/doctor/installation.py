@@ -1,4 +1,4 @@
-"""Python, the packages, PYNQ and the engine."""
+"""Checks Python, the packages, PYNQ and the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A complete model repository: whether its files, parameters and outputs go together."""
+"""Checks that the files, parameters and outputs of a complete model repository go together."""
 
 from __future__ import annotations
 

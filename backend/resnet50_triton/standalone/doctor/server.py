@@ -1,4 +1,4 @@
-"""The tritonserver: whether one can be started here, and whether one is up."""
+"""Checks whether a tritonserver can be started here, and whether one is running."""
 
 from __future__ import annotations
 
