@@ -136,7 +136,8 @@ def _option(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
     if not action.help:
         _log.warning("%s: %s has no description", parser.prog, name)
     text = formatter._expand_help(action) if action.help else ""
-    return f"| `{str(name).strip()}` | {text.replace('<', '&lt;')} |"
+    text = text.replace("<", "&lt;").replace("|", "&#124;")
+    return f"| `{str(name).strip()}` | {text} |"
 
 
 def _parameters(**models: tuple[Parameter, ...]) -> str:
