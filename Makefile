@@ -102,11 +102,11 @@ bench-compare: $(VENV)/.tools ## what changed beyond noise between two results o
 	@$(BIN)/python -m benchmarks.perf.compare $(ARGS) $(or $(OLD),benchmarks/results/load.json) $(or $(NEW),build/bench/load.json)
 
 .PHONY: performance
-performance: $(VENV)/.tools ## docs/performance.md and benchmarks/results from what the benchmarks last wrote
+performance: $(VENV)/.tools ## the measured pages and plots of docs/, and benchmarks/results, from what the programs last wrote
 	@$(BIN)/python -m benchmarks.perf.document
 
 .PHONY: bench-all
-bench-all: bench bench-baselines loadgen performance ## everything that docs/performance.md shows, measured, and the document made
+bench-all: bench bench-serving bench-engine bench-baselines loadgen performance ## measure everything that docs/performance.md shows, and write it
 
 .PHONY: kubernetes-tools
 kubernetes-tools: setup ## helm, hadolint and schemas, for the tests of deploy/: build/kubernetes/bin

@@ -46,10 +46,10 @@ class Measured:
 
 def measure(server: Server, observer: Observer, images: int, requests: int, window_s: float) -> Measured:
     """Load the server for three windows, and look what it did."""
-    observer.look()  # what was counted before is not of this load
+    observer.poll()  # what was counted before is not of this load
     point = analyze(server.grpc_url, "resnet50", batch=images, rate=requests, shared=True, seconds=WINDOWS * window_s)
     observer.rest()
-    counted = observer.look()
+    counted = observer.poll()
     kernel_s, total_s = counted.mean_s("kernel"), counted.mean_s("total")
     queue_s, batch = counted.triton_s("queue", "resnet50"), counted.mean_batch()
     return Measured(

@@ -37,7 +37,7 @@ def processor_seconds(process: psutil.Process) -> dict[str, float]:
 
 
 def decoding_alone(pool: DecodePool, files: list[bytes], seconds: float) -> dict[str, float]:
-    """One turn of our pool: always two batches in flight, so that no worker waits for the end of one."""
+    """One round of our pool: always two batches in flight, so that no worker waits for the end of one."""
     start, cpu, images = time.monotonic(), time.process_time(), 0
     ahead = pool.submit(files)
     while time.monotonic() - start < seconds:
@@ -53,7 +53,7 @@ def decoding_alone(pool: DecodePool, files: list[bytes], seconds: float) -> dict
 
 
 def network_alone(kernel: Kernel, pixels: np.ndarray, seconds: float) -> dict[str, float]:
-    """One turn of a card."""
+    """One round of a card."""
     start, cpu, images = time.monotonic(), time.process_time(), 0
     while time.monotonic() - start < seconds:
         kernel.run(pixels)

@@ -4,7 +4,7 @@
 
 Two servers are up, one with a card that answers at once and one with the software card, and take turns with decoding
 alone (our pool, no server) and the network alone (the software card, no server). The machine's cores are shared by all
-of a turn, the load's client too. Reported are medians over the turns:
+of a round, the load's client too. Reported are medians over the rounds:
   instant card   images/s over those of decoding alone; aim 0.90
   software card  images/s over cores / (processor seconds of decoding + of the network per image); aim 0.90
 Beside each the same by processor time: that of the bare work over that of server and client, for each image. On a
@@ -37,7 +37,7 @@ CORES = len(os.sched_getaffinity(0))
 
 
 def loaded(server: Server, args: argparse.Namespace, transport: str, seconds: float) -> dict[str, float]:
-    """One turn of a server: images/s, and ms of processor time per image of each process."""
+    """One round of a server: images/s, and ms of processor time per image of each process."""
     command = [HERE / "load.py", server.grpc_url, args.photos, args.batch, args.concurrency, transport, seconds]
     client = subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True)
     assert client.stdout
@@ -63,8 +63,8 @@ def main() -> None:
     parser.add_argument("--sample", type=Path, default=photos.ROOT / "build" / "sample", metavar="FOLDER")
     parser.add_argument("--batch", type=int, default=8, help="images a request (default: 8)")
     parser.add_argument("--concurrency", type=int, default=32, help="requests in flight (default: 32)")
-    parser.add_argument("--seconds", type=float, default=4, help="of each turn (default: 4)")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4, help="of each round (default: 4)")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("-o", "--output", type=Path, default=photos.ROOT / "build" / "bench-saturation.json")
     args = parser.parse_args()
     files = photos.read(args.photos)
@@ -80,16 +80,16 @@ def main() -> None:
         stack.callback(kernel.close)
         instant.wait_ready()
         software.wait_ready()
-        for _ in range(args.turns):
-            for name, turn in {
+        for _ in range(args.rounds):
+            for name, measure in {
                 "decoding alone": lambda: decoding_alone(pool, files, args.seconds),
                 "instant card, shm": lambda: loaded(instant, args, "shm", args.seconds),
                 "instant card, grpc": lambda: loaded(instant, args, "grpc", args.seconds),
                 "network alone": lambda: network_alone(kernel, pixels[:32], args.seconds),
-                # Longer: its batches take a second each, and a turn's end cuts one in two.
+                # Longer: its batches take a second each, and a round's end cuts one in two.
                 "software card, grpc": lambda: loaded(software, args, "grpc", 4 * args.seconds),
             }.items():
-                series.setdefault(name, []).append(turn())
+                series.setdefault(name, []).append(measure())
                 print(name, {key: round(value, 3) for key, value in series[name][-1].items()}, flush=True)
     report(series, args.output)
 
@@ -102,8 +102,8 @@ def report(series: dict[str, list[dict[str, float]]], output: Path) -> None:
     ]
     ratios = {
         name: statistics.median(
-            turn["images_per_s"] / base
-            for turn, base in zip(
+            one["images_per_s"] / base
+            for one, base in zip(
                 series[name],
                 ideal if name.startswith("software") else [t["images_per_s"] for t in series["decoding alone"]],
                 strict=True,
@@ -115,23 +115,23 @@ def report(series: dict[str, list[dict[str, float]]], output: Path) -> None:
     works = {
         name: [
             (decoding["decoding ms"] + (network["network ms"] if name.startswith("software") else 0))
-            / sum(value for key, value in turn.items() if key.endswith(" ms"))
-            for decoding, network, turn in zip(
+            / sum(value for key, value in one.items() if key.endswith(" ms"))
+            for decoding, network, one in zip(
                 series["decoding alone"], series["network alone"], series[name], strict=True
             )
         ]
         for name in ratios
     }
     by_processor = {name: statistics.median(work) for name, work in works.items()}
-    print(f"\n{CORES} cores, medians of {len(ideal)} turns")
-    for name, turns in series.items():
-        medians = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
+    print(f"\n{CORES} cores, medians of {len(ideal)} rounds")
+    for name, rounds in series.items():
+        medians = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
         rest = ", ".join(f"{key} {value:.3f}" for key, value in medians.items() if key != "images_per_s")
         ratio = f"  ratio {ratios[name]:.2f}, by processor time {by_processor[name]:.2f}" if name in ratios else ""
         print(f"{name:20} {medians['images_per_s']:7.1f} images/s{ratio}  ({rest})")
     output.parent.mkdir(exist_ok=True)
     output.write_text(
-        json.dumps({"cores": CORES, "ratios": ratios, "by_processor_time": by_processor, "turns": series}, indent=1)
+        json.dumps({"cores": CORES, "ratios": ratios, "by_processor_time": by_processor, "rounds": series}, indent=1)
         + "\n"
     )
 

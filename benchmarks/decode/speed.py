@@ -2,7 +2,7 @@
 
     python benchmarks/decode/speed.py --dali build/bench-decode-venv
 
-All take the same bytes and give 224x224 pixels; they run in turns, so that a busy machine is unfair to all alike.
+All take the same bytes and give 224x224 pixels; they run in interleaved rounds, so that a busy machine is unfair to all alike.
 Measured is processor time, all threads counted: images per second of a core, whatever else the machine does.
 """
 
@@ -76,7 +76,7 @@ class Pool:
 
 
 class Dali:
-    """DALI's CPU decoder and resize in a venv of its own, told over a pipe when its turn is."""
+    """DALI's CPU decoder and resize in a venv of its own, told over a pipe when its round begins."""
 
     def __init__(self, venv: Path, folder: Path, threads: int) -> None:
         python = venv / "bin" / "python"
@@ -137,10 +137,10 @@ def main() -> None:
         competitors[f"DALI: decoders.image, resize ({args.workers} threads)"] = dali
         versions["dali"] = dali.version
     times: dict[str, list[float]] = {name: [] for name in competitors}
-    for turn in range(args.rounds + 1):
+    for number in range(args.rounds + 1):
         for name, competitor in competitors.items():
             elapsed = competitor.round()
-            if turn:  # the first warms caches up
+            if number:  # the first warms caches up
                 times[name].append(elapsed / len(files))
     if args.dali:
         dali.close()
@@ -154,7 +154,7 @@ def main() -> None:
         }
         for name, series in times.items()
     ]
-    print(f"{len(files)} photos, {sum(map(len, files)) / len(files) / 1000:.0f} kB each, {args.rounds} rounds in turns")
+    print(f"{len(files)} photos, {sum(map(len, files)) / len(files) / 1000:.0f} kB each, {args.rounds} interleaved rounds")
     print(f"{'':46}{'images/s/core':>14}{'ms/image':>10}{'times ours':>12}")
     for row in rows:
         print(

@@ -59,7 +59,7 @@ class Contender:
 
 
 OURS = Contender("engine", "engine", precision="w1a2")
-PEERS = (
+BASELINES = (
     Contender("onnxruntime int8 (QDQ)", "onnxruntime", "qdq.onnx"),
     Contender("onnxruntime int8 (QOperator)", "onnxruntime", "qoperator.onnx"),
     Contender("openvino int8", "openvino", "nncf.xml"),
@@ -128,10 +128,10 @@ def wait_until_quiet() -> float:
 
 
 def take_part(threads: int, isa: str) -> list[Contender]:
-    peers = [p for p in PEERS if threads > 1 or p.kind != "openvino-streams"]
+    baselines = [p for p in BASELINES if threads > 1 or p.kind != "openvino-streams"]
     if isa == "avx2":
-        peers = [p for p in peers if p.precision == "int8" and p.kind == "onnxruntime"]
-    return [OURS, *peers]
+        baselines = [p for p in baselines if p.precision == "int8" and p.kind == "onnxruntime"]
+    return [OURS, *baselines]
 
 
 def compare(batch: int, threads: list[int], rounds: int, network: Path, isa: str) -> list[dict[str, Any]]:
@@ -176,7 +176,7 @@ def show(lines: list[dict[str, Any]]) -> None:
     print("\nimages a second (medians of interleaved rounds); top-1: what is published for the class of network")
     heads = [f"b{at['batch']} t{at['threads']}" for at in lines]
     print(f"{'':30}{'top-1':>7}" + "".join(f"{head:>9}" for head in heads))
-    for contender in (OURS, *PEERS):
+    for contender in (OURS, *BASELINES):
         if any(contender.name in at["images_per_s"] for at in lines):
             cells = "".join(f"{at['images_per_s'].get(contender.name, float('nan')):9.1f}" for at in lines)
             print(f"{contender.name:30}{TOP1[contender.precision][0]:6}%{cells}")

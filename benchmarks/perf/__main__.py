@@ -32,7 +32,7 @@ from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
 from resnet50_triton.server.repository import describe
 
-from benchmarks.common.machine import SAMPLE, made, sample_images, write_result
+from benchmarks.common.machine import SAMPLE, Neighbours, made, sample_images, write_result
 from benchmarks.common.perf_analyzer import PROGRAM, Point, analyze
 from benchmarks.common.perf_data import write_images
 from benchmarks.perf.cases import HTTP, JPEG, MODELS, SETUPS, SHARED, Case, Setup, all_cases
@@ -122,7 +122,7 @@ class Bench:
 
     def observe(self, name: str) -> None:
         """Note what a server did in its last measurement: late, because it tells with a delay."""
-        counted = self._observers[name].look()
+        counted = self._observers[name].poll()
         row, mean_s = self._last.pop(name, (None, 0.0))
         if row is not None:
             row.stages_ms.append(counted.stages_ms(mean_s, row.case.input == JPEG))
@@ -197,8 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "setups": {},
         "seconds": round(seconds, 2),
         "cards": {"timing": dict(zip(("run_s", "image_s"), run_times(), strict=True))},
-        "jpegs": f"{len(sample_images())} pictures of the sample, {_mean_kb():.0f} kB each on average",
+        "jpegs": f"{len(sample_images())} images of the sample, {_mean_kb():.0f} kB each on average",
     }
+    neighbours = Neighbours()
     print(f"{len(rows)} cases, {args.rounds} rounds of {seconds:.1f} s each")
     code, ceilings = 0, {}
     try:
@@ -217,13 +218,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result["rows"] = [row.as_json() for row in by_server if row.stages_ms]
     result["rounds"] = max(len(row.points) for row in rows)
     result["complete"] = code == 0
+    neighbours.note(result["made"])
     result["made"]["machine"]["load_average_after"] = round(os.getloadavg()[0], 2)
     if not result["rows"]:
         return code
     result["checks"] = judge(result)
     result["ceilings"] = [way.as_json() for way in ways(ceilings, result["rows"])] if ceilings else []
     for check in result["checks"]:
-        print(f"  {check['verdict']:11} {check['what']}: {check['figure']} (asked: {check['asked']})")
+        print(f"  {check['verdict']:11} {check['what']}: {check['figure']} (target: {check['target']})")
     for way in result["ceilings"]:
         print(
             f"  {way['server']}, {way['input']}: {way['reached']:.0f} images/s of at most {way['ceiling']:.0f}; "

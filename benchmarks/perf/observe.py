@@ -53,7 +53,7 @@ class Observer:
         """The load has ended."""
         self._idle_since_s = time.monotonic()
 
-    def look(self) -> Counted:
+    def poll(self) -> Counted:
         """What was counted since the last look; waits until all of it is published."""
         time.sleep(max(0.0, self._idle_since_s + PUBLISHED_S - time.monotonic()))
         now = read_metrics(self._url)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.perf import published
-from benchmarks.perf.cases import FULL, GRPC, HTTP, JPEG, PIXELS, PRESETS, SHARED, SOFTWARE, TIMING
-from benchmarks.perf.checks import MET, NOT_MEASURED, NOT_MET, find, judge, median, spread
+from benchmarks.perf import figures, published
+from benchmarks.perf.cases import FULL, GRPC, HTTP, JPEG, PIXELS, PRESETS, SHARED, SOFTWARE, TIMING, TRANSPORTS
+from benchmarks.perf.checks import MET, MISSED, NONE, NOT_MEASURED, find, judge, median
+from benchmarks.perf.tables import machine_state, milliseconds, number, table
 
-QUIET = 0.25  # of the cores in use before the measurement: no more
 LEAST_ROUNDS = 3
+ADDED_S = 1e-3  # by Triton to one image alone, the target
+ENGINE_RATIO = 1.9  # of the engine with two threads to the best INT8 engine, the target
 
 Results = Mapping[str, Any]  # by name of the program's JSON
 
@@ -36,143 +38,105 @@ make bench-compare        # what changed beyond noise since the figures below: O
 
 def render(results: Results) -> str:
     """The document."""
-    parts = [HEAD, *_made(results), *_checks(results), *_beside_published(results)]
+    parts = [HEAD, *_made(results), *_targets(results)]
     if "load" in results:
-        parts += [*_presets(results["load"]), *_stages(results["load"]), *_ceilings(results["load"])]
-        parts += _figures(results["load"])
-    for name, section in (("loadgen", _loadgen), ("baselines", _baselines)):
+        load = results["load"]
+        parts += [*_over_load(load), *_stages(load), *_ceilings(load), *_presets(load), *_loads(load)]
+    for name, section in (("serving", _serving), ("engine", _engine), ("baselines", _baselines)):
         if name in results:
             parts += section(results[name])
+    parts += _beside_published(results)
+    if "loadgen" in results:
+        parts += _loadgen(results["loadgen"])
     return "\n".join(parts)
 
 
 def _made(results: Results) -> list[str]:
     rows = []
-    for result in results.values():
-        made = result["made"]
-        machine, loaded = made["machine"], made["machine"]["load_average_before"]
-        rows.append(
-            (
-                f"`{made['command']}`",
-                made["date"][:16].replace("T", " "),
-                f"{machine['cores']} cores, {machine['cpu']}",
-                loaded,
-            )
-        )
     versions: dict[str, str] = {}
     for result in results.values():
-        versions |= result["made"]["versions"]
+        made = result["made"]
+        versions |= made["versions"]
+        state = machine_state(made)
+        if not result.get("complete", True) or result.get("rounds", LEAST_ROUNDS) < LEAST_ROUNDS:
+            state += "; **few rounds, or ended early**"
+        cores = f"{made['machine']['cores']} cores, {made['machine']['cpu']}"
+        rows.append((f"`{made['command']}`", made["date"][:16].replace("T", " "), cores, state))
     return [
-        "## How it was made",
+        "## How it was measured",
         "",
-        *_table(("command", "date (UTC)", "machine", "load average before"), rows),
+        "Bold in the last column: others used the machine enough to make the figures worse.",
         "",
-        *_warnings(results),
+        *table(("command", "date (UTC)", "machine", "state of the machine"), rows),
+        "",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         "",
     ]
 
 
-def _warnings(results: Results) -> list[str]:
-    """What makes figures worth less."""
-    said = []
-    for result in results.values():
-        command, machine = result["made"]["command"], result["made"]["machine"]
-        if machine["load_average_before"] > QUIET * machine["cores"]:
-            said.append(f"`{command}` was run while others used the machine: expect better on a quiet one.")
-        if not result.get("complete", True) or result.get("rounds", LEAST_ROUNDS) < LEAST_ROUNDS:
-            said.append(f"`{command}` has few rounds, or was ended early.")
-    return [line for text in said for line in (f"**{text}**", "")]
-
-
-def _checks(results: Results) -> list[str]:
+def _targets(results: Results) -> list[str]:
     checks = judge(results["load"]) if "load" in results else []
-    rows = [(c["what"], c["asked"], c["figure"], _bold(c["verdict"])) for c in checks]
+    rows = [(c["what"], c["target"], c["figure"], _bold(c["verdict"])) for c in checks if c["verdict"] != NONE]
+    rows += _added(results["serving"]) if "serving" in results else []
+    rows += _engine_ratio(results["engine"]) if "engine" in results else []
     points = results.get("baselines", {"points": []})["points"]
     for point in points:
         p99 = "at most" if point["p99_at_most"] else "above"
         ratio = f"{point['ratio']:.2f} times the images/s of the best baseline, p99 {p99} theirs"
-        rows.append(
-            (
-                f"software card against a CPU server: {_load(point)}",
-                "more images/s at no longer p99",
-                ratio,
-                _bold(MET if point["is_ahead"] else NOT_MET),
-            )
-        )
+        what = f"software card against a CPU server: {figures.point_name(point)}"
+        verdict = MET if point["is_ahead"] else MISSED
+        rows.append((what, "more images/s at no longer p99", ratio, _bold(verdict)))
     if not points:
         rows.append(("software card against a CPU server", "more images/s at no longer p99", "-", NOT_MEASURED))
-    return ["## Targets", "", *_table(("", "asked", "figure", "verdict"), rows), ""]
+    return ["## Targets", "", *table(("", "target", "figure", "verdict"), rows), ""]
+
+
+def _added(serving: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """What Triton adds to one image on each card, beside the target."""
+    rows = []
+    for card in serving["cards"]:
+        added_s = card["latency"]["pipelined, perf_analyzer, gRPC"]["added_s"]
+        verdict = MET if added_s <= ADDED_S else MISSED
+        what = f"{_kind(card)} card, PIXELS over gRPC, one image alone, beside `kernel.py` in a loop"
+        rows.append((what, "at most 1 ms more", f"{1e3 * added_s:.2f} ms more", _bold(verdict)))
+    return rows
+
+
+def _engine_ratio(engine: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The lowest ratio of the engine with two threads, beside the target."""
+    ratios = [line["ratio_to_best_int8"] for line in engine["comparison"] if line["threads"] == 2]
+    if not ratios:
+        return []
+    verdict = MET if min(ratios) >= ENGINE_RATIO else MISSED
+    what = "the engine alone with two threads, against the best INT8 engine"
+    figure = f"{min(ratios):.2f} to {max(ratios):.2f} times, by batch size"
+    return [(what, f"at least {ENGINE_RATIO:g} times its images/s", figure, _bold(verdict))]
 
 
 def _bold(verdict: str) -> str:
-    return f"**{verdict}**" if verdict in (MET, NOT_MET) else verdict
+    return f"**{verdict}**" if verdict in (MET, MISSED) else verdict
 
 
-def _beside_published(results: Results) -> list[str]:
-    rows = [(f.what, str(f.images_per_s), f"{f.p50_ms:g}", str(f.p99_ms or "-"), f.label) for f in published.FIGURES]
-    for setup, label in (
-        (TIMING, "measured here, the timing card: the whole server, the card's time as published"),
-        (SOFTWARE, "measured here, the software card: the whole server, the network on the CPU"),
-    ):
-        for kind, transport, batch, concurrency in (
-            (PIXELS, GRPC, 1, 1),
-            (PIXELS, HTTP, 1, 1),
-            (JPEG, GRPC, 1, 1),
-            (PIXELS, SHARED, FULL if setup is TIMING else 32, 4 if setup is TIMING else 2),
-        ):
-            wanted = {"input": kind, "transport": transport, "batch": batch, "concurrency": concurrency}
-            for row in find(results.get("load", {"rows": []}), server=setup.name, **wanted):
-                medians = (_number(median(row, figure)) for figure in ("images_per_s", "p50_ms", "p99_ms"))
-                load = "one image alone" if batch == concurrency == 1 else f"{concurrency} requests of {batch}"
-                rows.append((f"ours, {setup.name} card, {kind} over {transport}, {load}", *medians, label))
+def _over_load(load: Mapping[str, Any]) -> list[str]:
     return [
-        "## Beside published figures",
+        "## Throughput and latency by load",
         "",
-        "Each row measures something else: the last column says what. The published",
-        f"ones are from {published.SOURCES}.",
+        "One image a request over gRPC. Batches grow with the load, and so does the throughput. No request waits until",
+        "a batch is full.",
         "",
-        *_table(("", "images/s", "p50, ms", "p99, ms", "what it is"), rows),
-        "",
-    ]
-
-
-def _presets(load: Mapping[str, Any]) -> list[str]:
-    rows = []
-    for setup in (TIMING, *PRESETS):
-        for row in find(load, server=setup.name, input=PIXELS, transport=SHARED, batch=1):
-            rows.append(
-                (
-                    setup.preset or "none",
-                    row["concurrency"],
-                    *_spreads(row),
-                    row["mean_batch"],
-                )
-            )
-    told = [f"- {name}: {text}" for name, text in load["setups"].items()]
-    return [
-        "## Presets",
-        "",
-        "The timing card, PIXELS over shared memory, one image a request. [Serving](serving.md#presets) says what",
-        "each preset sets.",
-        "",
-        *_table(("preset", "in flight", *_SPREADS, "images in a run"), rows),
-        "",
-        "The servers that were measured:",
-        "",
-        *told,
-        "",
+        *figures.embed(figures.rate(load), "rate"),
+        *figures.embed(figures.latency(load), "latency"),
     ]
 
 
 def _stages(load: Mapping[str, Any]) -> list[str]:
-    rows, names = [], list(dict.fromkeys(stage for row in load["rows"] for stage in row["stages_ms"]))
-    order = ["client and transport", "wait for a decoder", "decode", *names]
-    names = [name for name in dict.fromkeys(order) if name in names]
+    rows, names = [], figures.stage_names(load)
     for setup in (TIMING, SOFTWARE):
         for kind in (PIXELS, JPEG):
             for row in find(load, server=setup.name, input=kind, transport=GRPC, batch=1):
-                stages = [_number(row["stages_ms"].get(name)) for name in names]
+                if row["concurrency"] not in (1, 16):
+                    continue
+                stages = [number(row["stages_ms"].get(name)) for name in names]
                 rows.append((setup.name, kind, row["concurrency"], *stages))
     return [
         "## Where the time goes",
@@ -180,7 +144,8 @@ def _stages(load: Mapping[str, Any]) -> list[str]:
         "Mean milliseconds of a request of one image over gRPC. What the server does not see is the client's and the",
         "transport's. Client, server and network share the cores, so every column includes the wait for one.",
         "",
-        *_table(("card", "input", "in flight", *names), rows),
+        *figures.embed(figures.stages(load), "stages"),
+        *table(("card", "input", "in flight", *names), rows),
         "",
     ]
 
@@ -193,8 +158,8 @@ def _ceilings(load: Mapping[str, Any]) -> list[str]:
         stages = [(s["name"], s["images_per_s"], s["cpu_ms"]) for s in way["stages"]]
         for name, rate, cpu_ms in [*stages, ("the cores, for all of it", way["of_cores"], sum(s[2] for s in stages))]:
             which = f"**{name}: the bottleneck**" if name == way["bottleneck"] else name
-            rows.append((way["server"], way["input"], which, _number(rate), _number(cpu_ms)))
-        reached = f"{_number(way['reached'])}, {way['reached'] / way['ceiling']:.0%} of {_number(way['ceiling'])}"
+            rows.append((way["server"], way["input"], which, number(rate), number(cpu_ms)))
+        reached = f"{number(way['reached'])}, {way['reached'] / way['ceiling']:.0%} of {number(way['ceiling'])}"
         rows.append((way["server"], way["input"], "**reached, at the best load**", reached, ""))
     return [
         "## The bottleneck",
@@ -203,105 +168,183 @@ def _ceilings(load: Mapping[str, Any]) -> list[str]:
         "software card share the cores. Transport and queue are measured with a card that answers at once. The stages",
         "are measured after the loads: if others use the machine meanwhile, the loads may have reached more.",
         "",
-        *_table(("card", "input", "stage, alone", "images/s", "CPU, ms an image"), rows),
+        *table(("card", "input", "stage, alone", "images/s", "CPU, ms an image"), rows),
         "",
     ]
 
 
-_SPREADS = ("images/s", "p50, ms", "p99, ms")
+def _presets(load: Mapping[str, Any]) -> list[str]:
+    setups = (TIMING, *PRESETS)
+    cells: dict[int, dict[str, str]] = {}
+    for setup in setups:
+        for row in find(load, server=setup.name, input=PIXELS, transport=SHARED, batch=1):
+            cells.setdefault(row["concurrency"], {})[setup.name] = f"{_cell(row)} · {row['mean_batch']:.1f}"
+    measured = [setup for setup in setups if any(setup.name in row for row in cells.values())]
+    rows = [(load_, *(row.get(s.name, "-") for s in measured)) for load_, row in sorted(cells.items())]
+    told = "; ".join(f"{name}: {text}" for name, text in load["setups"].items())
+    return [
+        "## Presets",
+        "",
+        "The timing card, PIXELS over shared memory, one image a request:",
+        "images/s · p50 · p99 in ms · mean batch size.",
+        f"[Serving](serving.md#presets) says what each preset sets. The servers: {told}.",
+        "",
+        *table(("in flight", *(setup.preset or "no preset" for setup in measured)), rows),
+        "",
+    ]
 
 
-def _spreads(row: Mapping[str, Any]) -> list[str]:
-    return [spread(row[figure]) for figure in ("images_per_s", "p50_ms", "p99_ms")]
-
-
-def _figures(load: Mapping[str, Any]) -> list[str]:
-    parts = [
+def _loads(load: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for setup in (TIMING, SOFTWARE):
+        for kind in (PIXELS, JPEG):
+            mine = find(load, server=setup.name, input=kind)
+            for batch, concurrency in sorted({(row["batch"], row["concurrency"]) for row in mine}):
+                at = find({"rows": mine}, batch=batch, concurrency=concurrency)
+                cells = {row["transport"]: _cell(row) for row in at}
+                rows.append((setup.name, kind, batch, concurrency, *(cells.get(t, "-") for t in TRANSPORTS)))
+    return [
         "## All loads",
         "",
-        f"Medians of {load['rounds']} rounds of {load['seconds']} s by perf_analyzer, in brackets the lowest and the "
-        f"highest. JPEG: {load['jpegs']}.",
+        f"images/s · p50 · p99 in ms: medians of {load['rounds']} rounds of {load['seconds']} s by perf_analyzer. "
+        f"{_noise(load)}JPEG: {load['jpegs']}.",
+        "",
+        *table(("card", "input", "images a request", "in flight", *TRANSPORTS), rows),
         "",
     ]
-    for setup in (TIMING, SOFTWARE):
-        rows = [
-            (r["input"], r["transport"], r["batch"], r["concurrency"], *_spreads(r), r["mean_batch"])
-            for r in find(load, server=setup.name)
-        ]
-        head = ("input", "transport", "images a request", "in flight", *_SPREADS, "images in a run")
-        parts += [f"### The {setup.name} card", "", *_table(head, rows), ""]
-    return parts
+
+
+def _noise(load: Mapping[str, Any]) -> str:
+    """How far the rounds of a case lie apart."""
+    spreads = sorted(
+        (max(row["images_per_s"]) - min(row["images_per_s"])) / median(row, "images_per_s") for row in load["rows"]
+    )
+    if not spreads:
+        return ""
+    middle, most = spreads[len(spreads) // 2], spreads[-1]
+    return (
+        f"The slowest and the fastest round of a load differ by {middle:.0%} in the median and by {most:.0%} at most "
+        "(`benchmarks/results/load.json` has all). "
+    )
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    return " · ".join(number(median(row, figure)) for figure in ("images_per_s", "p50_ms", "p99_ms"))
+
+
+def _serving(result: Mapping[str, Any]) -> list[str]:
+    rates, times = [], []
+    for card in result["cards"]:
+        for row in card["throughput"]:
+            cells = [f"{row[n]['images_per_s']:.0f} ({row[n]['ratio']:.2f})" for n in ("pipelined", "simple")]
+            kernel = f"{row['kernel']['images_per_s']:.0f}"
+            rates.append((_kind(card), row["batch"], row["transport"], *cells, kernel))
+        latency = card["latency"]
+        for way in ("perf_analyzer, gRPC", "perf_analyzer, shared memory", "tritonclient, gRPC"):
+            both = [latency[f"{n}, {way}"] for n in ("pipelined", "simple")]
+            cells = [f"{1e3 * t['median_s']:.2f} ms (+{1e3 * t['added_s']:.2f})" for t in both]
+            times.append((_kind(card), way, *cells, f"{1e3 * latency['kernel']['median_s']:.2f} ms"))
+    models = ("`resnet50`", "a synchronous model", "`kernel.py` in a loop")
+    return [
+        "## What Triton costs",
+        "",
+        "`resnet50` alone, without decoding, beside a synchronous model and beside `runtime/kernel.py` in a loop, in",
+        "interleaved rounds. Images/s with three requests in flight, in brackets the ratio to the loop:",
+        "",
+        *table(("card", "images a request", "transport", *models), rates),
+        "",
+        "One image alone, median, in brackets what is added to the loop:",
+        "",
+        *table(("card", "client, transport", *models), times),
+        "",
+    ]
+
+
+def _kind(card: Mapping[str, Any]) -> str:
+    return str(card["card"]).partition(":")[0]
+
+
+def _engine(result: Mapping[str, Any]) -> list[str]:
+    names = {"onnxruntime INT8": "onnxruntime int8", "OpenVINO INT8": "openvino int8"}
+    names |= {"OpenVINO, binary": "openvino binary", "OpenVINO FP32": "openvino fp32"}
+    rows = []
+    for line in result["comparison"]:
+        rate = line["images_per_s"]
+        best = [max((v for n, v in rate.items() if n.startswith(prefix)), default=None) for prefix in names.values()]
+        ratio = f"{line['ratio_to_best_int8']:.2f}"
+        rows.append((line["batch"], line["threads"], number(rate["engine"]), *map(number, best), ratio))
+    head = ("batch", "threads", f"engine ({result['isa']})", *names, "ratio to the best INT8")
+    return [
+        "## The engine against INT8 engines",
+        "",
+        "Images/s of the software card's [engine](engine.md#how-fast-it-is), without a server, beside engines that run",
+        "the same topology with random weights, each in its better configuration. Not the same network: W1A2 and INT8.",
+        "",
+        *figures.embed(figures.engine(result), "engine"),
+        *table(head, rows),
+        "",
+    ]
+
+
+def _baselines(result: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for point in result["points"]:
+        cells = []
+        for name, of in point["contenders"].items():
+            rate, times = number(of["images_per_s"]), (milliseconds(of["p50_s"]), milliseconds(of["p99_s"]))
+            how = name.partition("_")[2].replace("_", ", ")
+            cells.append(" · ".join((rate, *times)) + (f" ({how})" if how else ""))
+        rows.append((figures.point_name(point), *cells, f"{point['ratio']:.2f}"))
+    names = [name.partition("_")[0] for name in result["points"][0]["contenders"]]
+    return [
+        "## The server against INT8 servers on a CPU",
+        "",
+        result["note"],
+        "",
+        *figures.embed(figures.baselines(result), "baselines"),
+        "images/s · p50 · p99 in ms (instances x threads, largest batch):",
+        "",
+        *table(("load", *names, "ratio to the best baseline"), rows),
+        "",
+    ]
+
+
+def _beside_published(results: Results) -> list[str]:
+    rows = [(f.what, str(f.images_per_s), f"{f.p50_ms:g}", str(f.p99_ms or "-"), f.label) for f in published.FIGURES]
+    for setup, label in (
+        (TIMING, "measured here: the whole server, the card's time as published"),
+        (SOFTWARE, "measured here: the whole server, the network on the CPU"),
+    ):
+        full = (FULL, 4) if setup is TIMING else (32, 2)
+        for kind, transport, batch, concurrency in (
+            (PIXELS, GRPC, 1, 1),
+            (PIXELS, HTTP, 1, 1),
+            (PIXELS, SHARED, *full),
+        ):
+            wanted = {"input": kind, "transport": transport, "batch": batch, "concurrency": concurrency}
+            for row in find(results.get("load", {"rows": []}), server=setup.name, **wanted):
+                medians = (number(median(row, figure)) for figure in ("images_per_s", "p50_ms", "p99_ms"))
+                load = "one image alone" if batch == concurrency == 1 else f"{concurrency} requests of {batch}"
+                rows.append((f"ours, {setup.name} card, {kind} over {transport}, {load}", *medians, label))
+    return [
+        "## Beside published figures",
+        "",
+        "Each row measures something else: the last column says what. The published",
+        f"ones are from {published.SOURCES}.",
+        "",
+        *table(("", "images/s", "p50, ms", "p99, ms", "what it is"), rows),
+        "",
+    ]
 
 
 def _loadgen(result: Mapping[str, Any]) -> list[str]:
     rows = []
     for r in result["results"]:
         single, server = r["SingleStream"], r["Server"]
-        p99 = "-" if server["p99_s"] is None else _ms(server["p99_s"])
-        rows.append(
-            (
-                r["card"],
-                r["input"],
-                _number(single["images_per_s"]),
-                *(_ms(single[f"p{p}_s"]) for p in (50, 90, 99)),
-                _number(r["Offline"]["images_per_s"]),
-                _number(server["images_per_s"]),
-                p99,
-            )
-        )
-    head = (
-        "card",
-        "input",
-        "SingleStream, images/s",
-        "p50, ms",
-        "p90, ms",
-        "p99, ms",
-        "Offline, images/s",
-        "Server, images/s",
-        "p99, ms",
-    )
-    return ["## MLPerf's LoadGen, unofficial", "", result["note"], "", *_table(head, rows), ""]
-
-
-def _baselines(result: Mapping[str, Any]) -> list[str]:
-    rows = []
-    for point in result["points"]:
-        for name, figures in point["contenders"].items():
-            verdict = f"{point['ratio']:.2f} times the best baseline" if name == "resnet50" else ""
-            rows.append(
-                (
-                    _load(point),
-                    name,
-                    _number(figures["images_per_s"]),
-                    _ms(figures["p50_s"]),
-                    _ms(figures["p99_s"]),
-                    verdict,
-                )
-            )
-    return [
-        "## Against INT8 servers on a CPU",
-        "",
-        result["note"],
-        "",
-        *_table(("load", "model", "images/s", "p50, ms", "p99, ms", ""), rows),
-        "",
-    ]
-
-
-def _load(point: Mapping[str, Any]) -> str:
-    return f"{point['concurrency']} x {point['batch']} over {SHARED if point['shared'] else GRPC}"
-
-
-def _ms(seconds: float) -> str:
-    return _number(1e3 * seconds)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+        p99 = "-" if server["p99_s"] is None else milliseconds(server["p99_s"])
+        times = (milliseconds(single[f"p{p}_s"]) for p in (50, 90, 99))
+        rates = (number(r["Offline"]["images_per_s"]), number(server["images_per_s"]))
+        rows.append((r["card"], r["input"], number(single["images_per_s"]), *times, *rates, p99))
+    single = ("SingleStream, images/s", "p50, ms", "p90, ms", "p99, ms")
+    head = ("card", "input", *single, "Offline, images/s", "Server, images/s", "p99, ms")
+    return ["## MLPerf's LoadGen, unofficial", "", result["note"], "", *table(head, rows), ""]

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,8 @@ from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
 
-from benchmarks.common.machine import ROOT, SAMPLE
+from benchmarks.common.machine import ROOT, SAMPLE, made
+from benchmarks.perf import pages
 
 
 @dataclass(frozen=True)
@@ -160,23 +162,9 @@ def _account(case: Case, load: CheckedLoad, injected_s: float) -> dict[str, Any]
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """As Markdown."""
-    lines = [
-        "| fault | requests | right | refused | rerun | wrong | lost | longest answer | works again after | error |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        codes = ", ".join(f"{n} {code}" for code, n in sorted(row["codes"].items())) or "0"
-        back = (
-            f"{row['recovery_s']:.2f} s" if row["recovery_s"] is not None else "-" if row["recovered"] else "does not"
-        )
-        lines.append(
-            f"| {row['case']} | {row['sent']} | {row['right']} | {codes} | "
-            f"{'-' if row['rerun'] is None else row['rerun']} | {row['wrong']} | {row['lost']} | "
-            f"{row['longest_s']:.2f} s | {back} | {row['example'].split(chr(10))[0][:110].replace('|', '/')} |"
-        )
-    return "\n".join(lines) + "\n"
+def _arguments() -> str:
+    """As they are given to make."""
+    return f' ARGS="{shlex.join(sys.argv[1:])}"' if sys.argv[1:] else ""
 
 
 def main() -> int:
@@ -190,6 +178,7 @@ def main() -> int:
     options = parser.parse_args()
     pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
     expected = expected_logits(options.sample, pixels)
+    origin = made(f"make fault-report{_arguments()}")
     rows, failed = [], False
     everywhere = [case for case in CASES if not (case.kill or case.may_refuse)]
     cases = [(case, setup) for setup in SETUPS for case in (CASES if setup == FIRST else everywhere)]
@@ -203,13 +192,10 @@ def main() -> int:
         bad = bad or row["longest_s"] > case.answer_s or (setup != FIRST and bool(row["codes"]))
         failed = failed or bad
         print(("FAILED " if bad else "") + json.dumps(row), flush=True)
-    text = "\n".join(
-        f"{setup}:\n\n{table(mine)}" for setup in SETUPS if (mine := [row for row in rows if row["setup"] == setup])
-    )
-    print(text)
+    result = {"made": origin, "rows": rows}
+    print("\n".join(pages.faults(result)))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(rows, indent=1))
-    options.output.with_suffix(".md").write_text(text)
+    options.output.write_text(json.dumps(result, indent=1))
     return int(failed)
 
 

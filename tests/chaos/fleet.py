@@ -23,12 +23,15 @@ from typing import Any
 import numpy as np
 from balancer import Address, Balancer, BalancerError, configuration
 from chaos.replica import Replica, ReplicaError
-from chaos.report import Phase, Screen, summary, table
+from chaos.report import Phase, Screen, summary
 from chaos.traffic import Traffic, expected_answers
 from resnet50_triton.errors import Resnet50Error
 from resnet50_triton.network.parameters import Network
 from resnet50_triton.server.process import Ports
 from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
+
+from benchmarks.common.machine import made
+from benchmarks.perf import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -42,23 +45,23 @@ class Fleet:
     """Replicas behind a balancer, with clients; a context manager that ends them all.
 
     Args:
-        sample: the sample deployment: the first xclbin, and the pictures to ask about.
+        sample: the sample deployment: the first xclbin, and the images to ask about.
         replicas: how many.
-        window: requests that each client has in flight.
+        concurrency: requests that each client has in flight.
         screen: where to tell what happens.
     """
 
-    def __init__(self, sample: Path, replicas: int, window: int, screen: Screen) -> None:
+    def __init__(self, sample: Path, replicas: int, concurrency: int, screen: Screen) -> None:
         self._sample = sample
-        self._window = window
+        self._concurrency = concurrency
         self._screen = screen
         self._stack = contextlib.ExitStack()
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet50-fleet-")))
         fcweights = sample / "fcweights.csv"
-        self.images = {"old": sample / "card.xclbin", "new": self._folder / "new.xclbin"}
-        make_new_image(self.images["old"], self.images["new"])
+        self.xclbins = {"old": sample / "card.xclbin", "new": self._folder / "new.xclbin"}
+        make_new_xclbin(self.xclbins["old"], self.xclbins["new"])
         pictures = {path.name: path.read_bytes() for path in sorted((sample / "images").glob("*.JPEG"))}
-        answers = {name: expected_answers(path, fcweights, pictures) for name, path in self.images.items()}
+        answers = {name: expected_answers(path, fcweights, pictures) for name, path in self.xclbins.items()}
         self.uuids = {name: uuid for name, (uuid, _) in answers.items()}
         self._expected = dict(answers.values())
         self._pictures = pictures
@@ -75,14 +78,14 @@ class Fleet:
         try:
             for replica in self.replicas:
                 self._stack.callback(replica.stop)
-                replica.start(self.images["old"])
+                replica.start(self.xclbins["old"])
             for replica in self.replicas:
                 replica.wait_ready()
             self._stack.enter_context(self._haproxy())
             for replica in self.replicas:
                 self.wait_up(replica)
             for name, urls in (("balanced", [self.url]), ("spread", [replica.url for replica in self.replicas])):
-                traffic = Traffic(name, urls, self._pictures, self._expected, self._window)
+                traffic = Traffic(name, urls, self._pictures, self._expected, self._concurrency)
                 self.traffics.append(self._stack.enter_context(traffic))
         except BaseException:
             self._stack.close()
@@ -146,7 +149,7 @@ class Fleet:
             else:
                 replica.wait_gone()
                 time.sleep(RESTART_S)
-                replica.start(self.images["old"])
+                replica.start(self.xclbins["old"])
             replica.wait_ready()
             self.wait_up(replica)
             phase.notes["back_s"] = time.monotonic() - begin_s
@@ -160,7 +163,7 @@ class Fleet:
             phase.notes["drained_s"] = time.monotonic() - begin_s
             replica.stop()
             phase.notes["stopped_s"] = time.monotonic() - begin_s
-            replica.start(self.images["new"])
+            replica.start(self.xclbins["new"])
             replica.wait_ready()
             self.balancer.ready(replica.name)
             self.wait_up(replica)
@@ -183,8 +186,8 @@ class Fleet:
         return {name: result[name] for name in ("images", "scored", "top1", "xclbins")}
 
 
-def make_new_image(old: Path, new: Path) -> None:
-    """A xclbin with other biases: every picture has other logits, so answers tell which image they are from."""
+def make_new_xclbin(old: Path, new: Path) -> None:
+    """An xclbin with other biases: every image has other logits, so answers tell which xclbin they are from."""
     network = Network.from_bytes(read_xclbin(old).network_bytes())
     bias = network.arrays["fc.bias"]
     changed = bias + np.random.default_rng(0).integers(1, 1000, bias.shape, bias.dtype)
@@ -197,7 +200,7 @@ def main() -> int:
     parser.add_argument("--sample", type=Path, default=ROOT / "build" / "sample", help="made by build-sample")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "fleet.json")
     parser.add_argument("--replicas", type=int, default=3, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--window", type=int, default=16, help="requests in flight of each client (default: 16)")
+    parser.add_argument("--concurrency", type=int, default=16, help="requests in flight of each client (default: 16)")
     parser.add_argument("--steady-s", type=float, default=10.0, help="load before and after (default: %(default)s)")
     parser.add_argument("--settle-s", type=float, default=3.0, help="load after each event (default: %(default)s)")
     parser.add_argument("--kill", nargs="*", choices=KILLS, default=KILLS, help="what is killed (default: all)")
@@ -219,8 +222,9 @@ def main() -> int:
 def run(options: argparse.Namespace) -> int:
     """The scenario."""
     screen = Screen()
+    origin = made(f"make fleet N={options.replicas}")
     screen.say(f"{options.replicas} replicas start, then HAProxy ...")
-    with Fleet(options.sample, options.replicas, options.window, screen) as fleet:
+    with Fleet(options.sample, options.replicas, options.concurrency, screen) as fleet:
         screen.say(f"balancer {fleet.url}, replicas {', '.join(replica.url for replica in fleet.replicas)}")
         time.sleep(2)  # connections open, queues fill
         fleet.steady("before", options.steady_s)
@@ -234,10 +238,10 @@ def run(options: argparse.Namespace) -> int:
             accuracy = fleet.command_accuracy()  # which insists on one xclbin
         for traffic in fleet.traffics:
             traffic.end()
-        result = summary(fleet, screen.phases, accuracy)
-        last = screen.phases[-1].figures["answered_by_image"]
+        result = {"made": origin, **summary(fleet, screen.phases, accuracy)}
+        last = screen.phases[-1].figures["answered_by_xclbin"]
         result["stale"] = last.get("old", 0) if options.upgrades is None else 0
-    print(table(screen.phases))
+    print("\n".join(pages.fleet(result)))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=1))
     print(f"\nlost {result['lost']}, wrong {result['wrong']}, of {result['sent']} requests: {options.output}")

@@ -1,10 +1,8 @@
-"""What an operator sees of a fleet under load: a line that lives, a table at the end, and JSON for machines."""
+"""What an operator sees of a fleet under load: a line that lives, and JSON with all figures."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
 import shutil
 import sys
 import threading
@@ -106,7 +104,7 @@ def summary(fleet: Fleet, phases: Sequence[Phase], accuracy: Mapping[str, Any] |
             "images_per_s_in_all": round(len(every) / seconds, 1),
             "longest_gap_s": round(_longest_gap(phase, [event.time_s for event in every]), 3),
             "latency_s": {f"p{p}": round(float(np.percentile(latencies_s, p)), 4) for p in (50, 99, 100)},
-            "answered_by_image": dict(Counter(names.get(event.image, event.image) for event in every)),
+            "answered_by_xclbin": dict(Counter(names.get(event.xclbin, event.xclbin) for event in every)),
             "sent_again": phase.resent,
             "wrong": sum(not event.is_right for event in every),
             **{name: round(value, 2) for name, value in phase.notes.items()},
@@ -114,7 +112,6 @@ def summary(fleet: Fleet, phases: Sequence[Phase], accuracy: Mapping[str, Any] |
     sent = sum(traffic.sent for traffic in fleet.traffics)
     answered = sum(len(traffic.events) for traffic in fleet.traffics)
     return {
-        "machine": f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}, Python {platform.python_version()}",
         "replicas": len(fleet.replicas),
         "xclbins": fleet.uuids,
         "sent": sent,
@@ -126,25 +123,6 @@ def summary(fleet: Fleet, phases: Sequence[Phase], accuracy: Mapping[str, Any] |
         "phases": {phase.title: phase.figures for phase in phases},
         "accuracy": accuracy,
     }
-
-
-def table(phases: Sequence[Phase]) -> str:
-    """The phases in Markdown; after `summary`."""
-    lines = [
-        "| phase | images/s | longest gap | latency p50, p99, longest | answered by | sent again: balanced, spread |",
-        "|---|---|---|---|---|---|",
-    ]
-    for phase in phases:
-        f = phase.figures
-        notes = "".join(f", {name.removesuffix('_s')} {value:.1f} s" for name, value in _seconds(phase.notes))
-        latencies = ", ".join(f"{value:.2f}" for value in f["latency_s"].values())
-        images = ", ".join(f"{count} {name}" for name, count in sorted(f["answered_by_image"].items(), reverse=True))
-        again = ", ".join(str(count) for count in f["sent_again"].values())
-        lines.append(
-            f"| {phase.title}{notes} | {f['images_per_s_in_all']:.0f} | {f['longest_gap_s']:.2f} s "
-            f"| {latencies} s | {images} | {again} |"
-        )
-    return "\n".join(lines)
 
 
 def _longest_gap(phase: Phase, times_s: Sequence[float]) -> float:

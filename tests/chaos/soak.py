@@ -25,7 +25,7 @@ from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
 
-from benchmarks.common.machine import ROOT, SAMPLE
+from benchmarks.common.machine import ROOT, SAMPLE, made
 
 FAULTS: tuple[tuple[dict[str, Any], ...], ...] = (
     (),
@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("--reload-s", type=float, default=300.0, help="time between reloads of the model; 0: never")
     parser.add_argument("--standby", default="", help="the card that takes over while no other works, as software:0")
     options = parser.parse_args()
+    origin = made(f"SOAK_S={options.seconds:.0f} make soak")
     pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
     expected = expected_logits(options.sample, pixels)
     with tempfile.TemporaryDirectory(prefix="resnet50-soak-") as scratch:
@@ -75,6 +76,7 @@ def main() -> int:
                 samples, reloads = _run(server, repository, load, faults, options.seconds, options.reload_s)
             count = load.count()
             result = {
+                "made": origin,
                 "seconds": options.seconds,
                 "sent": load.sent,
                 "outcomes": dict(count),

@@ -41,7 +41,7 @@ def test_a_kill_and_an_upgrade_under_load(sample: Path, tmp_path: Path) -> None:
         "--steady-s",
         "3",
     ]
-    options = ["--kill", "resnet50", "--upgrades", "1", "--settle-s", "1", "--window", "8"]
+    options = ["--kill", "resnet50", "--upgrades", "1", "--settle-s", "1", "--concurrency", "8"]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT / "deploy" / "haproxy"), str(ROOT)])
     }
@@ -55,5 +55,5 @@ def test_a_kill_and_an_upgrade_under_load(sample: Path, tmp_path: Path) -> None:
     killed, upgraded, after = (result["phases"][t] for t in ("kill -9 resnet50 of card1", "upgrade card1", "after"))
     assert sum(killed["sent_again"].values()) > 0  # it was under load
     assert upgraded["sent_again"]["balanced"] == 0  # a drained replica has nothing to lose
-    assert {"old", "new"} <= set(after["answered_by_image"])
+    assert {"old", "new"} <= set(after["answered_by_xclbin"])
     assert fleets() <= before

@@ -26,16 +26,16 @@ Expected = Mapping[str, Mapping[str, Answer]]  # by the UUID of the xclbin, by p
 
 
 def expected_answers(xclbin: Path, fcweights: Path, pictures: Mapping[str, bytes]) -> tuple[str, dict[str, Answer]]:
-    """What a card with this image must answer, computed without a server.
+    """What a card with this xclbin must answer, computed without a server.
 
     Returns:
-        The image's UUID, and the five best classes of each picture with their logits.
+        The xclbin's UUID, and the five best classes of each picture with their logits.
     """
-    image = read_xclbin(xclbin)
+    container = read_xclbin(xclbin)
     pixels = np.stack([decode_image(data) for data in pictures.values()])
-    logits = open_engine(Network.from_bytes(image.network_bytes())).logits(pixels, load_fc_weights(fcweights))
+    logits = open_engine(Network.from_bytes(container.network_bytes())).logits(pixels, load_fc_weights(fcweights))
     order = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
-    return image.uuid, {
+    return container.uuid, {
         name: tuple((int(i), int(row[i])) for i in best)
         for name, row, best in zip(pictures, logits, order, strict=True)
     }
@@ -47,7 +47,7 @@ class Event:
 
     time_s: float  # time.time()
     latency_s: float  # from its first sending, with all that were needed
-    image: str  # UUID of the xclbin that computed it
+    xclbin: str  # UUID of the xclbin that computed it
     is_right: bool
 
 
@@ -59,7 +59,7 @@ class Traffic:
         urls: one balancer, or several replicas.
         pictures: encoded, by name.
         expected: what is right.
-        window: requests in flight.
+        concurrency: requests in flight.
         retry_s: how long a request is sent again while nobody is available.
     """
 
@@ -69,7 +69,7 @@ class Traffic:
         urls: Sequence[str],
         pictures: Mapping[str, bytes],
         expected: Expected,
-        window: int,
+        concurrency: int,
         retry_s: float = 60.0,
     ) -> None:
         self.name = name
@@ -77,7 +77,7 @@ class Traffic:
         self.failed: list[str] = []  # why, of each request without an answer
         self.sent = 0
         self.resent: Counter[str] = Counter()  # by what the client was told
-        self._client = Client(urls, concurrency=window, top=TOP, names=[], retry_s=retry_s, timeout_s=120)
+        self._client = Client(urls, concurrency=concurrency, top=TOP, names=[], retry_s=retry_s, timeout_s=120)
         self._pictures = [Item(name, lambda data=data: data) for name, data in pictures.items()]  # type: ignore[misc]
         self._expected = expected
         self._ended = threading.Event()
@@ -131,10 +131,10 @@ class Traffic:
         if prediction.error is not None or prediction.provenance is None or prediction.times is None:
             self.failed.append(prediction.error or "an answer that does not say where it comes from")
             return
-        image = prediction.xclbin_uuid or ""
+        uuid = prediction.xclbin_uuid or ""
         answer = tuple((candidate.class_id, candidate.score) for candidate in prediction.top)
-        is_right = self._expected.get(image, {}).get(prediction.source) == answer
-        self.events.append(Event(prediction.times.answered_ns / 1e9, prediction.latency_s, image, is_right))
+        is_right = self._expected.get(uuid, {}).get(prediction.source) == answer
+        self.events.append(Event(prediction.times.answered_ns / 1e9, prediction.latency_s, uuid, is_right))
 
 
 class _Listener(logging.Handler):

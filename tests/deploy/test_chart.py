@@ -223,7 +223,7 @@ def test_autoscaling_asks_for_metrics_that_there_are() -> None:
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool (Debian's package prometheus has it)")
 def test_autoscaling_by_numbers(tmp_path: Path) -> None:
-    """Two pods of two cards, 540 images/s in all, starts of 0.05 s, requests wait 0.2 s: 4 kernel times.
+    """Two pods of two cards, 540 images/s in all, runs of 0.05 s, requests wait 0.2 s: 4 run times.
 
     In each pod 30 requests wait for the card, and 170 for the decoders. Rate and times are 0 where nobody calls.
     """

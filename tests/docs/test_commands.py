@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from resnet50_client.cli import build_parser as client_parser
 from resnet50_triton.cli import build_parser as backend_parser
-from resnet50_triton.triton.parameters import PREPROCESS
+from resnet50_triton.triton.parameters import PREPROCESS, RESNET50, Parameter
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -168,7 +168,11 @@ def test_the_recipes_are_whole() -> None:
         check(words_of(command), marked="needs a" in job)
 
 
-def test_the_table_of_parameters_is_that_of_the_program() -> None:
-    table = (ROOT / "docs" / "preprocessing.md").read_text().partition("## Parameters")[2].partition("\n## ")[0]
-    written = dict(re.findall(r"^\| `(\w+)` \| `?(\w+)`? \|", table, re.M))
-    assert written == {parameter.name: parameter.default for parameter in PREPROCESS}
+@pytest.mark.parametrize(("page", "parameters"), [("preprocessing.md", PREPROCESS), ("serving.md", RESNET50)])
+def test_the_table_of_parameters_is_that_of_the_program(page: str, parameters: tuple[Parameter, ...]) -> None:
+    table = (ROOT / "docs" / page).read_text().partition("## Parameters")[2].partition("\n##")[0]
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ?`?(\S*?)`? \|", table, re.M)
+    written = {name: default for names, default in rows for name in re.findall(r"\w+", names)}
+    none = {"": "none", None: ""}
+    expected = {p.name: none.get(p.default, p.default) for p in parameters}
+    assert written == expected
