@@ -121,7 +121,7 @@ class AsyncClient:
         """Connect and check that the model is there and speaks our tensors. Of several servers, one must answer.
 
         Raises:
-            ServerUnavailable: nobody answers.
+            ServerUnavailable: no server answers.
             ModelMismatch: no such model, or other tensors than expected.
         """
         self._room = asyncio.Semaphore(self.concurrency)
@@ -228,7 +228,7 @@ class AsyncClient:
         """Ask who answers: server versions, model and cards.
 
         Raises:
-            ServerUnavailable: nobody answers.
+            ServerUnavailable: no server answers.
         """
         servers, models, cards, xclbins = set(), set(), set(), set()
         for connection in self._servers.connections:

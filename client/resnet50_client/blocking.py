@@ -38,7 +38,7 @@ class Client:
 
         Raises:
             DatasetError: an argument out of its range, or arguments that do not go together.
-            ServerUnavailable: nobody answers.
+            ServerUnavailable: no server answers.
             ModelMismatch: no such model, or other tensors than expected.
         """
         self._client = AsyncClient(

@@ -128,8 +128,8 @@ class Connection:
         """Ask for the server's name, version and extensions, once: a server that is not there is reported at once.
 
         Raises:
-            ServerUnavailable: nobody answers at this address.
-            RequestRefused: somebody does, but wants other credentials, or is no Triton.
+            ServerUnavailable: no server answers at this address.
+            RequestRefused: a server does, but requires other credentials, or is no Triton.
         """
         try:
             metadata: dict[str, Any] = await self._query(self._client.get_server_metadata)

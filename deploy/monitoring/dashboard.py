@@ -45,13 +45,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Latency by stage, mean",
             "s",
             (
-                _recorded("job:resnet50_decode_queue_seconds:mean1m", "waits to be decoded"),
+                _recorded("job:resnet50_decode_queue_seconds:mean1m", "wait for a decoder"),
                 _recorded("job:resnet50_decode_seconds:mean1m", "decoding"),
-                _recorded("job:resnet50_queue_seconds:mean1m", "waits in Triton"),
+                _recorded("job:resnet50_queue_seconds:mean1m", "queue in Triton"),
                 (
                     f"clamp_min(job:resnet50_total_seconds:mean1m{_JOB} - job:resnet50_copy_seconds:mean1m{_JOB}"
                     f" - job:resnet50_kernel_seconds:mean1m{_JOB}, 0)",
-                    "waits for the card",
+                    "wait for the card",
                 ),
                 _recorded("job:resnet50_copy_seconds:mean1m", "copy"),
                 _recorded("job:resnet50_kernel_seconds:mean1m", "kernel"),
@@ -82,13 +82,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             ),
         ),
         Panel(
-            "Waiting time, in kernel times",
+            "Waiting time, in run times",
             "short",
             (
-                _recorded("job:resnet50_wait_per_kernel:ratio1m", "all waiting"),
+                _recorded("job:resnet50_wait_per_kernel:ratio1m", "all waits"),
                 _recorded("job:resnet50_queue_per_kernel:ratio1m", "in Triton's queue"),
             ),
-            "What to scale by; docs/capacity.md says what they are at which load.",
+            "Overload shows here; docs/capacity.md gives the values by load.",
         ),
         Panel(
             "Waiting requests",
@@ -115,13 +115,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "short",
             (
                 _changes("resnet50_timeouts_total", "{{card}} deadline missed"),
-                _changes("resnet50_recoveries_total", "{{card}} came back"),
+                _changes("resnet50_recoveries_total", "{{card}} recovered"),
                 _changes("resnet50_reruns_total", "{{card}} requests run again"),
                 _changes("resnet50_poison_total", "{{card}} poison requests"),
                 _changes("resnet50_selftest_mismatches_total", "{{card}} self-test failed"),
                 _changes("resnet50_cross_check_mismatches_total", "{{card}} live batch wrong"),
             ),
-            "Wrong results page.",
+            "A wrong result triggers a page.",
         ),
         Panel(
             "Unanswered requests per second",
@@ -141,7 +141,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Board power",
             "watt",
             ((f"resnet50_power_watts{_JOB}", "{{instance}} {{card}}"),),
-            "By the board's sensors; of a timing card as published for a U250. A software card has none.",
+            "By the board's sensors; a timing card has those published for a U250. A software card has none.",
         ),
         Panel(
             "Images per second and watt",

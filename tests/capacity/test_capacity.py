@@ -72,7 +72,7 @@ def test_the_paper_formula_and_its_inverse_agree() -> None:
     assert machine.rate_at(3e-3) == 0
 
 
-def test_a_plan_keeps_its_promise_and_one_machine_less_does_not() -> None:
+def test_a_plan_meets_its_target_and_one_machine_less_does_not() -> None:
     machine = Machine(cards=2, cores=8, decode_s=1.2e-3, overhead_s=2e-3)
     made = plan(machine, 20_000, 0.04, image_bytes=110e3)
     assert made.simulated.percentile_s(99) <= 0.04
@@ -82,7 +82,7 @@ def test_a_plan_keeps_its_promise_and_one_machine_less_does_not() -> None:
     assert 27 < made.cards_w / made.cards < 71  # the published board power, idle to full
 
 
-def test_a_promise_nobody_can_keep_is_refused() -> None:
+def test_a_target_that_nobody_can_meet_is_refused() -> None:
     with pytest.raises(BadParameter, match=r"a request takes 3\.97 ms on a machine that has nothing else to do"):
         best_rate(Machine(overhead_s=2e-3), 3e-3)
 

@@ -1,4 +1,4 @@
-"""A card for tests: it computes nothing, and each start lasts until the test opens the gate."""
+"""A card for tests: it computes nothing, and each run lasts until the test opens the gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Balancer of `fast_model.py`, and images for it: many small files whose classes are known without a server."""
+"""A server of `fast_model.py`, and images for it: many small files whose classes are known without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Balancer that want TLS, certificates or a password before they answer."""
+"""Servers that require TLS, certificates or a password."""
 
 from __future__ import annotations
 

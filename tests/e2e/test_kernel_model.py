@@ -116,7 +116,7 @@ def test_provenance_where_it_is_switched_on(server: Server, client: Any, files: 
 
 
 def test_two_models_share_the_card_but_only_with_one_image(server: Server, client: Any, files: Path) -> None:
-    """Each model is a process of its own; on an Alveo too they would take turns, start by start."""
+    """Each model is a process of its own; on an Alveo too they would take turns, run by run."""
     add_model(server, "twin", files / "card.xclbin")
     client.load_model("twin")
     expected = logits_of(files / "card.xclbin", files / "fcweights.csv")

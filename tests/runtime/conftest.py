@@ -1,4 +1,4 @@
-"""Services on cards that fail on purpose, with a network of random weights."""
+"""Model instances on cards that fail on purpose, with a network of random weights."""
 
 from __future__ import annotations
 

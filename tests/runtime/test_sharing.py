@@ -1,4 +1,4 @@
-"""Several processes' worth of services on one card."""
+"""Model instances of several processes on one card."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.glob("user-*")) == [lease.entry]
 
 
-# Two services here stand for two processes: each has a card of its own that goes by the same name to the lease.
+# Two instances here stand for two processes: each has a card of its own that goes by the same name to the lease.
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""When `execute` inline for the answer: hardly ever while somebody else could be served."""
+"""When `execute` runs a request inline: hardly ever while another request could be served."""
 
 from __future__ import annotations
 

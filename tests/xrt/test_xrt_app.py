@@ -33,7 +33,7 @@ def test_infer(random_bench: BenchOf, deployment: tuple[object, ...], tmp_path: 
     expected = top_k(ReferenceEngine(random_network(1)).logits(pixels, random_weights(2)))
     out = tmp_path / "out.csv"
     options = ("--img_path", tmp_path / "images", "--max_bs", 2, "--outfile", out)
-    outcome = command(random_bench("top5"), "infer", *deployment, *options)  # the image is for an Alveo: no --card
+    outcome = command(random_bench("top5"), "infer", *deployment, *options)  # the xclbin is for an Alveo: no --card
     assert outcome.code == 0, outcome
     assert "Card: xrt:0 (xilinx_u250" in outcome.output
     found = re.findall(r"\[([\d ]+)\]", out.read_text())

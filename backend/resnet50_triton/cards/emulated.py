@@ -134,7 +134,7 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
     def reset_fpga(self) -> None:
         """Forget the xclbin, the memory and every run, as resetting the FPGA does; the buffers are void.
 
-        A run that still computes is left to end by itself: it writes to memory that nobody reads any more.
+        A run that still computes is left to end by itself: it writes to memory that is not read any more.
         """
         with self._lock:
             self._commands.abandon()

@@ -19,7 +19,7 @@ JPEG_START = b"\xff\xd8\xff"
 MAX_SCANS = 100
 # Encoders write some dozens of segments, a large ICC profile and extended XMP some hundreds.
 MAX_SEGMENTS = 10_000
-# Nothing lies between the segments of an honest JPEG; libjpeg passes over whatever does.
+# Between the segments of a valid JPEG there is nothing; libjpeg skips what is there.
 MAX_FILL_BYTES = 65_536
 
 # Pillow takes three to four times as long for a pixel as libjpeg-turbo (PNG, WebP; 2026-11-25, this file's tests).

@@ -94,7 +94,7 @@ def open_file(path: Path) -> int:
 
 
 def try_lock(file: int) -> bool:
-    """Lock a file, unless somebody else holds it."""
+    """Lock a file, unless another process holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

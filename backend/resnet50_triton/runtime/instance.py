@@ -68,7 +68,7 @@ class ModelInstance:
         weights = load_fc_weights(parameters["fcweights"])
         reference = self._reference(parameters, weights)
         with ExitStack() as stack:
-            # A card is programmed again long after the load: with this xclbin, whatever has become of the file.
+            # A card is programmed again long after the load: with this xclbin, even if the file has changed since.
             self._directory = ServerDirectory(info.server)
             stack.callback(self._directory.close)
             folder = tempfile.TemporaryDirectory(prefix="xclbin-", dir=self._directory.path)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class JobResult:
     """What the cards computed for a request.
 
-    outputs: int32 (N, 1000) or uint32 (N, 5), which nobody changes any more.
+    outputs: int32 (N, 1000) or uint32 (N, 5), not changed any more.
     batches: the batch that each slice of the images was in.
     """
 
@@ -87,7 +87,7 @@ class Job:
 
         Args:
             images: which of the request's.
-            outputs: of these images; nobody changes the array any more.
+            outputs: of these images; the array is not changed any more.
             batch: that they were in.
         """
         with self._lock:

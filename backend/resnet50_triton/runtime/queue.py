@@ -104,7 +104,7 @@ class CardQueue:
             self.changed.notify_all()
 
     def submit(self, batch: Batch) -> bool:
-        """Put a filled batch behind the others; False where the card has failed meanwhile. Wakes nobody up."""
+        """Put a filled batch behind the others; False where the card has failed meanwhile. Wakes no thread."""
         with self.changed:
             self._filling.discard(batch)
             if self.state not in (State.READY, State.YIELDED) or batch.buffers not in self._buffers:

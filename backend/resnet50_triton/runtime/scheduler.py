@@ -91,7 +91,7 @@ class Scheduler:
         return has_standby or self.ready_cards >= self._min_ready_cards
 
     def submit(self, jobs: Sequence[Job], inline: bool = False) -> None:
-        """Bring requests to the cards; every one is answered, now or later, whatever happens. For one thread.
+        """Bring requests to the cards; each is answered, now or later, in every case. For one thread.
 
         Args:
             jobs: the requests.
@@ -123,7 +123,7 @@ class Scheduler:
             except Resnet50Error as error:
                 self._metrics.add("resnet50_refused_total", code=error.triton_code)
                 job.fail(error)
-            except Exception as error:  # whatever is wrong with one request is its own affair
+            except Exception as error:  # a fault of one request must not fail the others
                 job.fail(Resnet50Error(f"the request cannot be taken: {type(error).__name__}: {error}"))
         if filling is not None:
             self._hand_in(*filling, inline)

@@ -146,7 +146,7 @@ def _bound(host: str, port: int, option: str) -> socket.socket:
 
 
 def is_listening(pid: int, port: int) -> bool:
-    """Whether a process listens on a port: that somebody answers there does not say who."""
+    """Whether a given process listens on a port; an answer alone does not say whose it is."""
     sockets = set()
     with contextlib.suppress(OSError):
         for fd in Path(f"/proc/{pid}/fd").iterdir():

@@ -40,7 +40,7 @@ _LOAD_FAILURE = re.compile(r"failed to load '.*?: (?:Internal: )?(.*?)(?:\\n\\nA
 
 
 class Server:
-    """A running tritonserver; a context manager that ends it, whatever happens.
+    """A running tritonserver; a context manager that ends it in every case.
 
     Args:
         repository: a model repository that is ready to serve: a folder, or a URL that tritonserver reads.
@@ -138,7 +138,7 @@ class Server:
     def is_ready(self) -> bool:
         """Whether this server says that all its models are ready. Raises ServerNotFound where it may not say."""
         if not self._was_ready and not is_listening(self.process.pid, self.ports.http):
-            return False  # whoever answers there is another
+            return False  # another process answers there
         try:
             with _open(f"http://{self.http_url}/v2/health/ready", timeout=2) as answer:
                 return bool(answer.status == 200)

@@ -29,7 +29,7 @@ def default_repository() -> Path:
 
 
 def copy_models(source: Path, directory: Path) -> None:
-    """Copy models to a folder that does not exist yet; what is copied can be written, whatever the source allows."""
+    """Copy models to a folder that does not exist yet; the copies are writable, even if the sources are not."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(source, directory, ignore=ignored, copy_function=shutil.copyfile)
     for folder in (directory, *(path for path in directory.rglob("*") if path.is_dir())):

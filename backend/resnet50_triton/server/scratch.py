@@ -2,7 +2,7 @@
 
 A server has a folder for its files and a prefix for its regions in /dev/shm. Beside either lies a file that is locked
 for as long as a process of it lives: the lock is inherited by tritonserver and the models' processes. What has such a
-file that nobody holds was left by a server that was killed, and the next one of the same user removes it. Locks tell
+file that no process holds was left by a killed server, and the next one of the same user removes it. Locks tell
 that in containers too, which share a place but not their process numbers.
 """
 

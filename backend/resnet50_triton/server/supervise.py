@@ -136,7 +136,7 @@ def _watch(server: Server, process: subprocess.Popen[bytes] | None, asked_to_end
             return "the program has ended"
         if (code := server.process.poll()) is not None:
             if code == 0:
-                raise ServerNotFound(f"tritonserver was ended by somebody else:\n{server.log_errors()}")
+                raise ServerNotFound(f"tritonserver was ended by another process:\n{server.log_errors()}")
             return f"tritonserver ended by itself ({ending(code)})"
         # A stub that is killed from outside dies alone, one of a server that ends is followed by it.
         if server.lost_stub() and server.process.poll() is None:

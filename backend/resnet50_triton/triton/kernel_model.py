@@ -63,7 +63,7 @@ class KernelModel:
             except Resnet50Error as error:
                 self._instance.metrics.add("resnet50_refused_total", code=error.triton_code)
                 responses.append(failure(error))
-            except Exception as error:  # whatever is wrong with one request is its own affair
+            except Exception as error:  # a fault of one request must not fail the others
                 responses.append(failure(BadPixels(f"the request cannot be read: {type(error).__name__}: {error}")))
         self._instance.scheduler.submit(jobs, inline)
         if inline and jobs:
@@ -91,7 +91,7 @@ class KernelModel:
             return pb_utils.InferenceResponse(tensors)
         except Resnet50Error as error:
             return failure(error)
-        except Exception as error:  # somebody waits for this answer, whatever it is
+        except Exception as error:  # of any kind: the client waits for this answer
             return failure(Resnet50Error(f"the answer cannot be made: {type(error).__name__}: {error}"))
         finally:
             del self._unanswered[job]

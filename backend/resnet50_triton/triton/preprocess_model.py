@@ -64,7 +64,7 @@ class PreprocessModel:
             taken = _Request(request, self._copy, self._metrics)
             try:
                 self._take(taken, list(pb_utils.get_input_tensor_by_name(request, IMAGE.name).as_numpy().ravel()))
-            except Exception as error:  # whatever it is: Triton would wait for this answer for ever
+            except Exception as error:  # of any kind: Triton would wait for this answer for ever
                 taken.refuse(error)
         return [None] * len(requests)
 
@@ -92,7 +92,7 @@ class PreprocessModel:
             raise
 
     def _begin(self, request: _Request) -> None:
-        """Wait until the card has room for a request; raise where nobody waits for it any more."""
+        """Wait until the card has room for a request; raise where its client does not wait any more."""
         self._card_queue.wait_for_room()
         self._forget(request)
         request.begin()
@@ -150,7 +150,7 @@ class _Request:
         return Expired(f"the request's timeout of {self._timeout_s:g} s passed while it waited to be decoded")
 
     def begin(self) -> None:
-        """Note that it is this request's turn. Raises Expired or Cancelled where nobody waits for it any more."""
+        """Note that this request is next. Raises Expired or Cancelled where its client does not wait any more."""
         self._begun_s = time.monotonic()
         self._metrics.add("resnet50_decode_wait_seconds_sum", self._begun_s - self._received_s)
         self._metrics.add("resnet50_decode_wait_seconds_count")

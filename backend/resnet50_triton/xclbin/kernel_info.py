@@ -163,7 +163,7 @@ def _read(path: Path, file: BinaryIO) -> KernelInfo:
         kernel_name=kernel_name,
         memories=tuple(memories),
         banks=_banks(xclbin, kernel_name, memories),
-        # A hardware bitstream is tens of megabytes that nobody here reads.
+        # A hardware bitstream is tens of megabytes, which are not needed here.
         _bitstream=xclbin.find(Kind.BITSTREAM) if software else b"",
     )
 

@@ -40,7 +40,7 @@ std::vector<Part> plan_parts(const std::vector<Step>& steps, const Kernels& kern
             apart_cost += cost(apart.back(), threads);
             i += count;
         }
-        // One thread has nobody to meet, and is 1 % faster a step at a time.
+        // One thread has no other to meet, and is 1 % faster a step at a time.
         if (threads > 1 && cost(chain, threads) <= apart_cost)
             plan.push_back(chain);
         else

@@ -66,7 +66,7 @@ Turns& turns() {
     return instance;
 }
 
-// Waits a moment: busily at first, then leaving the CPU to whoever needs it.
+// Waits a moment: busily at first, then yielding the CPU.
 class Patience {
 public:
     void wait() {

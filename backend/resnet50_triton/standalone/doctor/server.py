@@ -109,7 +109,7 @@ def shared_memory(_: Wanted, folder: Path = Path("/dev/shm"), needed: int = SHM_
 
 
 def reachable(wanted: Wanted) -> Iterator[Finding]:
-    """Whether a server is up with all the models; one that nobody named need not be."""
+    """Whether a server is running with all the models; without --url it need not be."""
     url = (wanted.url or DEFAULT_URL).rstrip("/")
     if "://" not in url:
         url = f"http://{url}"
