@@ -31,7 +31,7 @@ exit codes: 0 done, 1 failed (the reason is printed), 2 wrong usage, 130 interru
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit."""
-    # A plain kill ends us as Ctrl-C does: servers are stopped and temporary files removed on the way out.
+    # SIGTERM ends the command as Ctrl-C does: it stops servers and removes temporary files.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     args = build_parser().parse_args(argv)
     try:

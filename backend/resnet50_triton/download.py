@@ -23,7 +23,7 @@ LONGEST_PAUSE_S = 16.0
 _PIECE_BYTES = 1 << 18
 _LASTING = (401, 403, 404, 405, 410, 451)  # answers that trying again does not change
 
-Progress = Callable[[int, int | None], None]  # bytes that are here, bytes in all where the server tells
+Progress = Callable[[int, int | None], None]  # bytes received, and bytes in all if the server states them
 
 
 @dataclass(frozen=True)

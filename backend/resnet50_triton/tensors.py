@@ -31,7 +31,7 @@ PIXELS = TensorSpec("PIXELS", "TYPE_UINT8", PIXELS_SHAPE)  # raw 0..255, in the 
 LOGITS = TensorSpec("LOGITS", "TYPE_FP32", (CLASSES,))  # int32 accumulators, exact up to 2^24
 TOP5 = TensorSpec("TOP5", "TYPE_INT32", (TOP,))  # class ids, best first, ties to the lower id
 
-# What PROVENANCE tells of each image, in this order; `_ns` are moments: nanoseconds since 1970 on the host's clock.
+# The fields of PROVENANCE for each image, in this order; `_ns`: nanoseconds since 1970 on the host's clock.
 PROVENANCE_FIELDS = (
     "card_kind",  # one of CARD_KINDS
     "card_index",

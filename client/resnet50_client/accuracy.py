@@ -138,7 +138,7 @@ class AccuracyCounts:
         self.right = verdicts.get("right", 0)
         self.scored = self.right + verdicts.get("wrong", 0)
         self.in_top5 = int(self._rows("SELECT COUNT(*) FROM answer WHERE in_top5")[0][0])
-        self.images = sum(verdicts.values())  # that came out of the run, one way or another
+        self.images = sum(verdicts.values())  # with any verdict
         self.answered = self.images - verdicts.get("failed", 0)  # that the server classified
         self.failed = self._column("file, error", "verdict = 'failed'", "position")
         self.unlabelled = self._column("file", "verdict = 'unlabelled'", "position")

@@ -180,7 +180,7 @@ class AsyncClient:
 
     @property
     def names(self) -> Mapping[int, str]:
-        """Class names by id: those given, or those that the server told."""
+        """Class names by id: those given, or the server's."""
         return self._names or {}
 
     @property
@@ -324,7 +324,7 @@ class AsyncClient:
         except RequestRefused as error:
             if PROVENANCE not in self._outputs or PROVENANCE not in str(error):
                 raise
-        self._outputs = self._outputs[:1]  # a server came back, or came in, that does not tell it
+        self._outputs = self._outputs[:1]  # a server that came back or was added does not report it
         return await self._servers.infer(self.model, payload, self._outputs)
 
     def _load(self, item: Item, slot: int) -> Payload:

@@ -82,7 +82,7 @@ def open_run(path: Path, schema: str) -> sqlite3.Connection:
 
 
 def close_run(db: sqlite3.Connection) -> None:
-    """Leave one file, and let others have it."""
+    """Close the file and release its lock."""
     try:
         db.execute("DELETE FROM about WHERE name = 'holder'")
         db.execute("PRAGMA journal_mode = DELETE")

@@ -207,7 +207,7 @@ def read_names(path: Path) -> list[str]:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """The lines of a text file, one by one: UTF-8 with or without a mark, or UTF-16; ended in any system's way.
+    """The lines of a text file, one by one: UTF-8 with or without a mark, or UTF-16, with any line ends.
 
     Raises:
         DatasetError: it cannot be read.

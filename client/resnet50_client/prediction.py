@@ -80,7 +80,7 @@ class Prediction:
     error: str | None = None
     latency_s: float = 0.0  # from sending the request to its answer, with retries
     server: str | None = None  # URL of the one that answered
-    xclbin_uuid: str | None = None  # of the answer where the server tells, or else of its configuration
+    xclbin_uuid: str | None = None  # of the answer where the server reports it, or else of its configuration
     provenance: Provenance | None = None  # only from a server with `--provenance`
     times: Times | None = None
     is_server_fault: bool = False  # the error is the server's: the image may be asked for again

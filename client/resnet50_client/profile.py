@@ -12,7 +12,7 @@ from resnet50_client.accuracy import Column
 from resnet50_client.database import open_notes
 from resnet50_client.prediction import Prediction
 
-# What the server tells of an image, Unix time, in order. With the client's start, these are the original's seven.
+# The server's timestamps of an image, Unix time, in order. With the client's start, these are the original's seven.
 CARD_TIMES = (
     "upload_start_ns",
     "upload_end_ns",
@@ -121,7 +121,7 @@ class Profile:
         return rows
 
     def stages(self, run_s: float, client_cpu_s: float, models_busy_s: Mapping[str, float]) -> list[Stage]:
-        """How busy each stage was, the busiest first. Decoding is not among them: Triton does not tell its time.
+        """How busy each stage was, the busiest first. Decoding is not among them: Triton does not report its time.
 
         Args:
             run_s: how long the run took.

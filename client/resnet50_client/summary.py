@@ -38,7 +38,7 @@ class Summary:
     concurrency: int
     min_top1: float | None  # per cent
     names: Mapping[int, str]  # of classes
-    resumed: int = 0  # images that an earlier run, now gone on with, had done
+    resumed: int = 0  # images that the run had before it was resumed
     resumed_answered: int = 0  # those of them that were answered
     profile_table: Sequence[tuple[str, list[float]]] = ()
     profile_lines: Sequence[str] = ()

@@ -155,7 +155,7 @@ class Connection:
             ) from error
 
     async def _ready_models(self) -> str:
-        """The models that could be asked for instead, as a remark; nothing where the server does not tell anyone."""
+        """The models that could be asked for instead, as a remark; empty where the server does not list them."""
         try:
             index: Any = await self._query(self._client.get_model_repository_index)
         except (RequestRefused, ServerUnavailable):
@@ -308,5 +308,5 @@ def _channel_args(endpoint: Endpoint) -> list[tuple[str, int | str]]:
         ("grpc.max_reconnect_backoff_ms", int(1000 * LONGEST_DELAY_S)),  # gRPC's own 120 s would outlast our retries
         ("grpc.enable_http_proxy", 0 if endpoint.is_local else 1),  # http_proxy is not for this machine
         ("grpc.use_local_subchannel_pool", 1),  # else gRPC joins channels to one address, whatever their options
-        ("grpc.lb_policy_name", "round_robin"),  # a name that stands for several servers: all of them get calls
+        ("grpc.lb_policy_name", "round_robin"),  # a name with several addresses: all of them get calls
     ]

@@ -34,7 +34,7 @@ class ExecBuffer:
 
 
 class RunHandle:
-    """One run; has the face of PYNQ's ErtWaitHandle, and blocks where that one polls."""
+    """One run, with the interface of PYNQ's ErtWaitHandle; it blocks where that one polls."""
 
     def __init__(self, commands: CommandQueue, sequence: int) -> None:
         self._commands = commands

@@ -145,7 +145,7 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
     def close(self) -> None:
         """Nothing to close: the card lives as long as the process."""
 
-    def open_context(self, description: dict[str, Any], shared: bool = True) -> int:  # noqa: ARG002  XrtDevice's face
+    def open_context(self, description: dict[str, Any], shared: bool = True) -> int:  # noqa: ARG002  as XrtDevice's
         """Claim the kernel, before it can be started. Raises CardRule where the card holds another xclbin."""
         uuid = self.programmed().xclbin.uuid
         if description["xclbin_uuid"] != uuid:

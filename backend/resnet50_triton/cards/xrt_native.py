@@ -37,7 +37,7 @@ _POINTERS = tuple(name for name, _ in ARGUMENTS if name != "numReps")
 
 
 class NativeRun:
-    """One run; has the face of PYNQ's ErtWaitHandle."""
+    """One run, with the interface of PYNQ's ErtWaitHandle."""
 
     def __init__(self, device: NativeXrtDevice, number: int) -> None:
         self.device = device
@@ -343,7 +343,7 @@ class NativeXrtDevice(Device):  # type: ignore[misc]  # pynq has no types
 
     @property
     def device_info(self) -> SimpleNamespace:
-        """The fields of XRT's xclDeviceInfo2 that `pynq.pmbus` reads, in mV and mA; 0 where XRT tells nothing."""
+        """The fields of XRT's xclDeviceInfo2 that `pynq.pmbus` reads, in mV and mA; 0 where XRT reports nothing."""
         return power_rails(self._device.get_info(self._pyxrt.xrt_info_device.electrical))
 
     @property

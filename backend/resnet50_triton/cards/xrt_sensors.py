@@ -17,7 +17,7 @@ _NOT_READ = ("m0v85", "m12vSW", "m1v8Top", "mMgt0v9", "mMgtVtt", "mSys5v5")
 
 
 def power_rails(electrical: str) -> SimpleNamespace:
-    """The fields of XRT's xclDeviceInfo2 that `pynq.pmbus` reads, in mV and mA; 0 where XRT tells nothing.
+    """The fields of XRT's xclDeviceInfo2 that `pynq.pmbus` reads, in mV and mA; 0 where XRT reports nothing.
 
     Args:
         electrical: the report of `xrt::info::device::electrical`, JSON with volts and amperes as strings.

@@ -54,7 +54,7 @@ class Way:
 
 
 def find_way() -> Way:
-    """The way to Alveos in this process, by what XILINX_XRT named when PYNQ was imported."""
+    """How this process drives Alveos, by what XILINX_XRT named when PYNQ was imported."""
     installed = metadata.version("pynq")
     if installed != WORKING_PYNQ:
         return _closed(

@@ -39,5 +39,5 @@ def add_files(parser: ArgumentParser | argparse._ArgumentGroup, required: bool =
 
 
 def add_default_card(parser: ArgumentParser) -> None:
-    """The card of a command that finds the right one by itself."""
+    """The --card of a command whose default is the card that the xclbin is for."""
     parser.add_argument("--card", help="software:N or xrt:N (default: the card that the xclbin is for)")

@@ -11,7 +11,7 @@ HELP = "check what serving needs, and print a fix for each fault"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What is to be deployed, as far as it is known."""
+    """The deployment to check; each part may be left out."""
     add_files(parser)
     parser.add_argument("--card", help="the card to check (default: the one that the xclbin is for)")
     parser.add_argument("--model-repository", type=Path, metavar="DIRECTORY", help="a model repository to check")

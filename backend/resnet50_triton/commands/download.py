@@ -37,7 +37,7 @@ def run(args: Namespace) -> int:
 
 
 class _Progress:
-    """One line that is redrawn on a terminal; elsewhere a line now and then."""
+    """Progress: one line that is redrawn on a terminal, or else a line from time to time."""
 
     def __init__(self, name: str) -> None:
         self._name = name

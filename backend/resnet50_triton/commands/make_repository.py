@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Write the repository and tell how it is loaded."""
+    """Write the repository, and print how to load it."""
     from ..server.deploy import write_repository
     from ..server.repository import describe
 

@@ -29,7 +29,7 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__])
 
 START_S = 60.0  # the first helper waits until the decoders are loaded: less than a second on an idle machine
-MAX_MESSAGE_BYTES = 1000  # of an error; by their length the two kinds of answers are told apart
+MAX_MESSAGE_BYTES = 1000  # of an error; the length distinguishes the two kinds of answers
 
 
 class TookTooLong(Exception):

@@ -16,7 +16,7 @@ LONG_SIDE_LIMIT = 100 * SHORT_SIDE  # center_crop blows up what is narrow: 40000
 
 
 def resize(pixels: NDArray[np.uint8], options: DecodeOptions, out: NDArray[np.uint8]) -> None:
-    """Bring `pixels` uint8 (H, W, 3) to `out` uint8 (224, 224, 3) in the way that `options.mode` names.
+    """Bring `pixels` uint8 (H, W, 3) to `out` uint8 (224, 224, 3) by `options.mode`.
 
     Raises:
         BadImage: too narrow for center_crop.

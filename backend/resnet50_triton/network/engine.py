@@ -119,12 +119,12 @@ def open_engine(network: Network, threads: int = 0, name: str | None = None) -> 
 
 
 def advice() -> str | None:
-    """What to tell a user whose installation runs the slow reference only; None where the native engine is there."""
+    """Advice for a user whose installation has the slow reference only; None where the native engine is there."""
     return None if _native else f"the native engine was not built, so images take seconds each; {HOW_TO_BUILD}"
 
 
 class NativeEngine:
-    """The C++ engine behind the face of an engine; see `Engine`."""
+    """The C++ engine, with the interface `Engine`."""
 
     def __init__(self, native: Any, network: Network, kernels: str, threads: int) -> None:
         packed = native.Network(kernels, network["conv0.weights"], network["conv0.thresholds"], network["fc.bias"])

@@ -106,7 +106,7 @@ def top_k(logits: NDArray[np.int32], k: int = 5) -> NDArray[np.uint32]:
 
 
 class ReferenceEngine:
-    """The reference behind the face of an engine; see `engine.Engine`."""
+    """The reference model, with the interface `engine.Engine`."""
 
     name = "reference (NumPy)"
 

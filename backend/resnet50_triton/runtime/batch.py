@@ -54,7 +54,7 @@ class Batch:
     upload_start_s: float = 0.0
     upload_end_s: float = 0.0
     started_s: float = 0.0  # when the run was queued on the card
-    kernel_start_s: float = 0.0  # when the card began with it, as far as the host can tell
+    kernel_start_s: float = 0.0  # when the card began with it, as the host sees it
     kernel_end_s: float = 0.0
     download_start_s: float = 0.0
     download_end_s: float = 0.0
@@ -104,7 +104,7 @@ class Batch:
         return outputs
 
     def provenance(self, xclbin_uuid: str, job: Job) -> Provenance:
-        """What a request is told of its images in this batch."""
+        """A request's provenance of its images in this batch."""
         epoch_s = time.time() - self.now()
 
         def ns(moment_s: float) -> int:

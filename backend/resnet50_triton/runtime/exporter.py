@@ -75,7 +75,7 @@ class MetricsExporter:
             return
         try:
             self._read_power(worker.card, kernel.device, elapsed_s)
-        except Exception as error:  # a card without sensors is a card all the same
+        except Exception as error:  # a card without sensors can serve
             if worker.card not in self._unreadable:
                 self._unreadable.add(worker.card)
                 _log.warning("card '%s': its sensors cannot be read now (%s)", worker.card, error)
@@ -89,7 +89,7 @@ class MetricsExporter:
 
     def _read_power(self, card: str, device: Any, elapsed_s: float) -> None:
         meter = self._meters.get(card) or self._meters.setdefault(card, open_meter(device))
-        if not meter.is_of_card:  # a software card has no power of its own; the machine's is for node_exporter to tell
+        if not meter.is_of_card:  # a software card has no power of its own; node_exporter has the machine's
             return
         power_w = meter.read_w()["board"]
         self._metrics.set("resnet50_power_watts", power_w, card=card)

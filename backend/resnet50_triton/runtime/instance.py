@@ -85,7 +85,7 @@ class ModelInstance:
             self._cleanup = stack.pop_all()
 
     def _reference(self, p: Mapping[str, Any], weights: NDArray[np.int8]) -> ReferenceModel | None:
-        """What the cards' outputs are held to; None where the network is not known, or the cards compute nothing."""
+        """The reference model for the outputs; None where the network is unknown or the cards compute nothing."""
         network = Network.load(p["network"]) if p["network"] else None
         computes = not any(card.startswith("timing:") for card in self.cards)
         reference = reference_model(self.xclbin, network, weights, p["threads"]) if computes else None

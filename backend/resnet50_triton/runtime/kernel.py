@@ -146,7 +146,7 @@ class Kernel:
         self.xclbin = xclbin if isinstance(xclbin, KernelInfo) else read_xclbin(xclbin)
         self.card = card
         self.batch_size = batch_size
-        self.device = open_card(card, threads)  # PYNQ's device; its sensors tell the power
+        self.device = open_card(card, threads)  # PYNQ's device, which has the power sensors
         self._card_errors = _CardErrors(card)
         self._run_lock = threading.Lock()
         self._unfinished: list[Run] = []  # not seen done, oldest first

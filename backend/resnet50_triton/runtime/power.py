@@ -98,7 +98,7 @@ class _Cpu(PowerMeter):
 
 
 def open_meter(device: Any, powercap: Path = POWERCAP) -> PowerMeter:
-    """What tells a card's power; where nothing does, a meter that says why.
+    """A meter for a card's power; where it cannot be read, one that says why.
 
     Args:
         device: PYNQ's device.

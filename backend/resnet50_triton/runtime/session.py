@@ -115,7 +115,7 @@ class CardSession:
         self._lease.close()
 
     def _free(self) -> None:
-        """Close the kernel. A card that refuses is left all the same: it must not keep the others from closing."""
+        """Close the kernel. A card that refuses is left too: it must not keep the others from closing."""
         kernel, self.kernel = self.kernel, None
         if kernel is not None:
             try:

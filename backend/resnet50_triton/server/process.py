@@ -167,7 +167,7 @@ class Server:
     def lost_stub(self) -> bool:
         """Whether a process of a model is dead, and was so at the last call; to be called every now and then.
 
-        Triton (2.51) neither starts it again nor tells: the server stays "ready", answers what comes with INTERNAL,
+        Triton (2.51) neither restarts it nor reports it: the server stays "ready", answers requests with INTERNAL,
         and leaves what was in the process without an answer until the client gives up or the server ends. It does not
         collect the dead process either, as it does at once when a model is unloaded: so the two are told apart.
         """

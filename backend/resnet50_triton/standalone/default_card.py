@@ -26,5 +26,5 @@ def default_card(image: KernelInfo, card: str | None = None, shell: str = u250.P
     try:
         alveos = card_names("xrt:*")
     except CardNotFound:
-        return "xrt:0"  # opening it tells what is missing
+        return "xrt:0"  # opening it fails with what is missing
     return next((name for name in alveos if open_card(name).name == shell), alveos[0])

@@ -58,7 +58,7 @@ def complete_config(config: Any, model_file: str) -> Any:
                     f"{', '.join(spec.name for spec in known)}); take it out"
                 )
     for output in config.as_dict()["output"]:
-        # add_output() does not know label_filename; the server reads it from the completed configuration all the same.
+        # add_output() does not know label_filename; the server reads it from the completed configuration nevertheless.
         if output["name"] == LOGITS.name and (directory / "labels.txt").is_file():
             output["label_filename"] = "labels.txt"
     return config

@@ -18,7 +18,7 @@ class InlineRuns:
         self._in_a_row = 0
 
     def is_due(self, requests: int, card_is_idle: bool) -> bool:
-        """Whether the requests that have just come are to be answered before `execute` returns."""
+        """Whether the requests that have just arrived are answered before `execute` returns."""
         if requests > 1 or not card_is_idle:
             self._in_a_row = 0
             return False

@@ -117,7 +117,7 @@ RESNET50 = (
     Parameter("selftest_interval_s", "time between self-tests of a card, or off", seconds_or("off"), "60"),
     Parameter("cross_check_percent", "batches that the software engine computes again before the answer", percent, "0"),
     Parameter("network", "net.npz of a real card's network, for self-test and cross-check", default="", is_file=True),
-    Parameter("provenance", "on: the output PROVENANCE tells where each image was computed", switch, "off"),
+    Parameter("provenance", "on: the output PROVENANCE, which card computed an image and when", switch, "off"),
 )
 
 PREPROCESS = (
@@ -181,7 +181,7 @@ def _read(parameter: Parameter, value: str | None, model: str, model_directory: 
         raise BadParameter(f"model '{model}': parameter '{parameter.name}' is '{value}': {error}") from None
     if not parameter.is_file:
         return parsed
-    # The stub's Python (Triton 2.51) takes all paths for ASCII: by way of their bytes it finds others too.
+    # The stub's Python (Triton 2.51) takes all paths for ASCII: through their bytes it finds others too.
     full = value.replace(MODEL_DIRECTORY, str(model_directory)).encode(errors="surrogateescape")
     path = Path(os.fsdecode(full))
     if not path.is_absolute():

@@ -14,7 +14,7 @@ from resnet50_client.labels import Labels, labels_of_folders, lines_of, read_cla
 
 
 def add_labels(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """--labels and what belongs to it."""
+    """--labels and the options that go with it."""
     parser.add_argument(
         "--labels",
         required=required,

@@ -37,7 +37,7 @@ CHECKS: tuple[tuple[str, Callable[[Wanted], Iterable[Finding]]], ...] = (
 def examine(wanted: Wanted) -> list[Finding]:
     """Run every check; none of them ends the others."""
     findings: list[Finding] = []
-    with contextlib.suppress(Resnet50Error):  # `models` tells it
+    with contextlib.suppress(Resnet50Error):  # `models` reports it
         wanted = repository.completed(wanted)
     for name, check in CHECKS:
         try:

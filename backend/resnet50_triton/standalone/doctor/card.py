@@ -12,7 +12,7 @@ _XILINX = "0x10ee"  # PCI vendor
 
 
 def xrt(_: Wanted) -> Iterator[Finding]:
-    """Whether XRT finds Alveo cards, and the way that leads to them; `card` says whether one is missing."""
+    """Whether XRT finds Alveo cards, and what drives them; `card` says whether one is missing."""
     from ...cards import card_names, open_card
     from ...cards.xrt_version import find_way, xrt_name
     from ...errors import CardNotFound

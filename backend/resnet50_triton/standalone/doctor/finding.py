@@ -11,7 +11,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be deployed, as far as it is known; what is not named is looked at in general."""
+    """The deployment to check; a part that is not named is checked in general."""
 
     xclbin: Path | None = None
     fcweights: Path | None = None

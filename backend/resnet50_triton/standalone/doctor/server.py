@@ -143,7 +143,7 @@ def _get(url: str) -> Any:
 
 
 def _open(url: str) -> Any:
-    # A proxy has nothing to do on the way to this machine.
+    # No proxy between this process and this machine.
     proxies: dict[str, str] | None = {} if urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost") else None
     return urllib.request.build_opener(urllib.request.ProxyHandler(proxies)).open(url, timeout=_TIMEOUT_S)
 
