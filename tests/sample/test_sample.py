@@ -141,9 +141,9 @@ def test_a_sample_is_complete_and_built_once(tmp_path: Path, monkeypatch: pytest
         *("card.xclbin", "net.npz", "fcweights.csv", "labels.txt", "images", "README.txt", "sample.json")
     }
     network = Network.load(directory / "net.npz")
-    image = read_xclbin(directory / "card.xclbin")
-    assert image.kernel == "logits"
-    assert image.network_bytes() == network.to_bytes()
+    info = read_xclbin(directory / "card.xclbin")
+    assert info.kernel == "logits"
+    assert info.network_bytes() == network.to_bytes()
     assert load_fc_weights(directory / "fcweights.csv")[:6].any(axis=1).all()
 
     names = (directory / "labels.txt").read_text().splitlines()

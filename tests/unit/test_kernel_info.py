@@ -46,26 +46,26 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def image(network: Network) -> bytes:
+def xclbin(network: Network) -> bytes:
     return software_xclbin(network)
 
 
-def sections_of(image: bytes) -> dict[Kind, bytes]:
-    xclbin = open_xclbin(io.BytesIO(image), "image")
-    return {Kind(section.kind): xclbin.find(Kind(section.kind)) for section in xclbin.sections}
+def sections_of(xclbin: bytes) -> dict[Kind, bytes]:
+    opened = open_xclbin(io.BytesIO(xclbin), "xclbin")
+    return {Kind(section.kind): opened.find(Kind(section.kind)) for section in opened.sections}
 
 
-def rebuild(image: bytes, changes: dict[Kind, bytes | None], mode: Mode = Mode.SW_EMU) -> bytes:
-    """The same image with some sections replaced, or dropped where the change is None."""
-    sections: dict[Kind, bytes | None] = {**sections_of(image), **changes}
+def rebuild(xclbin: bytes, changes: dict[Kind, bytes | None], mode: Mode = Mode.SW_EMU) -> bytes:
+    """The same xclbin with some sections replaced, or dropped where the change is None."""
+    sections: dict[Kind, bytes | None] = {**sections_of(xclbin), **changes}
     kept: Iterable[tuple[Kind, bytes]] = ((kind, data) for kind, data in sections.items() if data is not None)
     return build_xclbin(kept, u250.PLATFORM, mode, u250.FEATURE_ROM_TIME)
 
 
-def replace_in_metadata(image: bytes, old: str, new: str, mode: Mode = Mode.SW_EMU) -> bytes:
-    metadata = sections_of(image)[Kind.EMBEDDED_METADATA].decode()
+def replace_in_metadata(xclbin: bytes, old: str, new: str, mode: Mode = Mode.SW_EMU) -> bytes:
+    metadata = sections_of(xclbin)[Kind.EMBEDDED_METADATA].decode()
     assert old in metadata
-    return rebuild(image, {Kind.EMBEDDED_METADATA: metadata.replace(old, new).encode()}, mode)
+    return rebuild(xclbin, {Kind.EMBEDDED_METADATA: metadata.replace(old, new).encode()}, mode)
 
 
 def read(tmp_path: Path, data: bytes) -> KernelInfo:
@@ -86,30 +86,30 @@ def message_of(tmp_path: Path, data: bytes) -> str:
 def test_what_is_written_is_read(tmp_path: Path, network: Network, kernel: KernelVariant) -> None:
     path = tmp_path / "card.xclbin"
     write_xclbin(path, network, kernel)
-    card_image = read_xclbin(path)
-    assert card_image.path == path
-    assert card_image.platform == "xilinx_u250_xdma_201830_2"
-    assert (card_image.target, card_image.kernel, card_image.kernel_name) == ("software", kernel, "resnet50_1")
-    assert [memory.name for memory in card_image.memories] == [
+    info = read_xclbin(path)
+    assert info.path == path
+    assert info.platform == "xilinx_u250_xdma_201830_2"
+    assert (info.target, info.kernel, info.kernel_name) == ("software", kernel, "resnet50_1")
+    assert [memory.name for memory in info.memories] == [
         *(f"bank{i}" for i in range(4)),
         *(f"PLRAM[{i}]" for i in range(4)),
     ]
-    assert {name: bank.name for name, bank in card_image.banks.items()} == {
+    assert {name: bank.name for name, bank in info.banks.items()} == {
         "in": "bank0",
         "out": "bank0",
         "weightsmem": "PLRAM[0]",
     }
-    assert card_image.banks["weightsmem"].size_bytes >= 1000 * 2048
-    loaded = Network.from_bytes(card_image.network_bytes())
+    assert info.banks["weightsmem"].size_bytes >= 1000 * 2048
+    loaded = Network.from_bytes(info.network_bytes())
     for name in SHAPES:
         np.testing.assert_array_equal(loaded[name], network[name])
-    assert len(repr(card_image)) < 2000  # the network stays out of log lines
+    assert len(repr(info)) < 2000  # the network stays out of log lines
 
 
-def test_equal_networks_give_equal_bytes(network: Network, image: bytes) -> None:
-    assert software_xclbin(network) == image
+def test_equal_networks_give_equal_bytes(network: Network, xclbin: bytes) -> None:
+    assert software_xclbin(network) == xclbin
     other = Network.check({**network.arrays, "fc.bias": network["fc.bias"] + 1})
-    uuids = {open_xclbin(io.BytesIO(data), "").uuid for data in (image, software_xclbin(other))}
+    uuids = {open_xclbin(io.BytesIO(data), "").uuid for data in (xclbin, software_xclbin(other))}
     uuids.add(open_xclbin(io.BytesIO(software_xclbin(network, "top5")), "").uuid)
     assert len(uuids) == 3
 
@@ -149,22 +149,22 @@ def test_pynq_reads_the_same(tmp_path: Path, network: Network, kernel: KernelVar
 def test_a_hardware_image_of_the_published_kernel(tmp_path: Path, network: Network) -> None:
     data = software_xclbin(network, "top5")
     data = rebuild(data, {Kind.BITSTREAM: b"\x00\x09\x0f\xf0" * 1000})
-    card_image = read(tmp_path, replace_in_metadata(data, 'target="software"', 'target="bitstream"', Mode.FLAT))
-    assert (card_image.target, card_image.kernel) == ("hw", "top5")
+    info = read(tmp_path, replace_in_metadata(data, 'target="software"', 'target="bitstream"', Mode.FLAT))
+    assert (info.target, info.kernel) == ("hw", "top5")
     with pytest.raises(BadXclbin, match=r"no network in BITSTREAM: this xclbin is for target hw, a software card"):
-        card_image.network_bytes()
+        info.network_bytes()
 
 
 @pytest.mark.parametrize(("mode", "target"), [(Mode.PR, "hw"), (Mode.HW_EMU, "hw_emu"), (Mode.SW_EMU, "sw_emu")])
-def test_targets(tmp_path: Path, image: bytes, mode: Mode, target: str) -> None:
-    data = replace_in_metadata(image, 'target="software"', 'target="hw_em"', mode)
+def test_targets(tmp_path: Path, xclbin: bytes, mode: Mode, target: str) -> None:
+    data = replace_in_metadata(xclbin, 'target="software"', 'target="hw_em"', mode)
     assert read(tmp_path, data).target == target
 
 
-def test_grouped_sections_stand_in(tmp_path: Path, image: bytes) -> None:
-    sections = sections_of(image)
+def test_grouped_sections_stand_in(tmp_path: Path, xclbin: bytes) -> None:
+    sections = sections_of(xclbin)
     grouped = rebuild(
-        image,
+        xclbin,
         {
             Kind.MEM_TOPOLOGY: None,
             Kind.CONNECTIVITY: None,
@@ -182,40 +182,40 @@ def test_foreign_files(tmp_path: Path, start: bytes) -> None:
     )
 
 
-def test_truncated(tmp_path: Path, image: bytes) -> None:
-    size = len(image)
-    assert "truncated: 100 bytes, the headers alone take 456" in message_of(tmp_path, image[:100])
-    message = message_of(tmp_path, image[:-1])
+def test_truncated(tmp_path: Path, xclbin: bytes) -> None:
+    size = len(xclbin)
+    assert "truncated: 100 bytes, the headers alone take 456" in message_of(tmp_path, xclbin[:100])
+    message = message_of(tmp_path, xclbin[:-1])
     assert f"truncated: {size - 1} bytes, its header says {size}; copy it again" in message
-    many = bytearray(image)
+    many = bytearray(xclbin)
     struct.pack_into("<I", many, 448, 2**32 - 1)  # m_numSections
     assert f"truncated: {size} bytes cannot hold the 4294967295 sections" in message_of(tmp_path, bytes(many))
 
 
-def test_a_section_out_of_bounds(tmp_path: Path, image: bytes) -> None:
-    damaged = bytearray(image)
+def test_a_section_out_of_bounds(tmp_path: Path, xclbin: bytes) -> None:
+    damaged = bytearray(xclbin)
     struct.pack_into("<Q", damaged, 456 + 40 + 24, 2**63)  # m_sectionOffset of the second section
     assert f"section MEM_TOPOLOGY is out of bounds: bytes {2**63}.." in message_of(tmp_path, bytes(damaged))
 
 
 @pytest.mark.parametrize("kind", [Kind.EMBEDDED_METADATA, Kind.IP_LAYOUT, Kind.BITSTREAM])
-def test_a_missing_section(tmp_path: Path, image: bytes, kind: Kind) -> None:
-    message = message_of(tmp_path, rebuild(image, {kind: None}))
+def test_a_missing_section(tmp_path: Path, xclbin: bytes, kind: Kind) -> None:
+    message = message_of(tmp_path, rebuild(xclbin, {kind: None}))
     assert f"section {kind.name} is missing (sections found: " in message
     assert kind.name not in message.partition("found:")[2]
 
 
-def test_missing_memories(tmp_path: Path, image: bytes) -> None:
-    message = message_of(tmp_path, rebuild(image, {Kind.MEM_TOPOLOGY: None}))
+def test_missing_memories(tmp_path: Path, xclbin: bytes) -> None:
+    message = message_of(tmp_path, rebuild(xclbin, {Kind.MEM_TOPOLOGY: None}))
     assert "section MEM_TOPOLOGY or GROUP_TOPOLOGY is missing" in message
-    message = message_of(tmp_path, rebuild(image, {Kind.CONNECTIVITY: None}))
+    message = message_of(tmp_path, rebuild(xclbin, {Kind.CONNECTIVITY: None}))
     assert "section CONNECTIVITY or GROUP_CONNECTIVITY is missing" in message
 
 
-def test_another_kernel(tmp_path: Path, image: bytes) -> None:
-    message = message_of(tmp_path, replace_in_metadata(image, 'kernel name="resnet50"', 'kernel name="vadd"'))
+def test_another_kernel(tmp_path: Path, xclbin: bytes) -> None:
+    message = message_of(tmp_path, replace_in_metadata(xclbin, 'kernel name="resnet50"', 'kernel name="vadd"'))
     assert "no kernel named resnet50 (kernels found: vadd)" in message
-    assert "(kernels found: none)" in message_of(tmp_path, rebuild(image, {Kind.EMBEDDED_METADATA: b"<project/>"}))
+    assert "(kernels found: none)" in message_of(tmp_path, rebuild(xclbin, {Kind.EMBEDDED_METADATA: b"<project/>"}))
 
 
 @pytest.mark.parametrize(
@@ -247,33 +247,33 @@ def test_another_kernel(tmp_path: Path, image: bytes) -> None:
         ("</project>", "", "section EMBEDDED_METADATA is not XML"),
     ],
 )
-def test_wrong_metadata(tmp_path: Path, image: bytes, old: str, new: str, message: str) -> None:
-    assert message in message_of(tmp_path, replace_in_metadata(image, old, new))
+def test_wrong_metadata(tmp_path: Path, xclbin: bytes, old: str, new: str, message: str) -> None:
+    assert message in message_of(tmp_path, replace_in_metadata(xclbin, old, new))
 
 
-def test_wrong_tables(tmp_path: Path, image: bytes) -> None:
+def test_wrong_tables(tmp_path: Path, xclbin: bytes) -> None:
     some = pack_connections([Connection(0, 0, 0), Connection(3, 0, 0)])
-    message = message_of(tmp_path, rebuild(image, {Kind.CONNECTIVITY: some}))
+    message = message_of(tmp_path, rebuild(xclbin, {Kind.CONNECTIVITY: some}))
     assert "connects no memory to argument out, weightsmem" in message
     beyond = pack_connections([Connection(0, 0, 8)])
-    assert "names memory 8 of 8" in message_of(tmp_path, rebuild(image, {Kind.CONNECTIVITY: beyond}))
+    assert "names memory 8 of 8" in message_of(tmp_path, rebuild(xclbin, {Kind.CONNECTIVITY: beyond}))
     other = pack_ips([Ip("vadd:vadd_1", 1, 0)])
-    assert "(found: vadd:vadd_1)" in message_of(tmp_path, rebuild(image, {Kind.IP_LAYOUT: other}))
-    cut = sections_of(image)[Kind.MEM_TOPOLOGY][:-1]
-    assert "announces 8 entries and has room for 7" in message_of(tmp_path, rebuild(image, {Kind.MEM_TOPOLOGY: cut}))
-    assert "has 3 bytes, too few" in message_of(tmp_path, rebuild(image, {Kind.MEM_TOPOLOGY: b"abc"}))
+    assert "(found: vadd:vadd_1)" in message_of(tmp_path, rebuild(xclbin, {Kind.IP_LAYOUT: other}))
+    cut = sections_of(xclbin)[Kind.MEM_TOPOLOGY][:-1]
+    assert "announces 8 entries and has room for 7" in message_of(tmp_path, rebuild(xclbin, {Kind.MEM_TOPOLOGY: cut}))
+    assert "has 3 bytes, too few" in message_of(tmp_path, rebuild(xclbin, {Kind.MEM_TOPOLOGY: b"abc"}))
 
 
-def test_an_unknown_mode(tmp_path: Path, image: bytes) -> None:
-    data = bytearray(replace_in_metadata(image, 'target="software"', 'target="bitstream"'))
+def test_an_unknown_mode(tmp_path: Path, xclbin: bytes) -> None:
+    data = bytearray(replace_in_metadata(xclbin, 'target="software"', 'target="bitstream"'))
     struct.pack_into("<H", data, 332, 9)  # m_mode
     assert "header mode is 9, expected 0..5" in message_of(tmp_path, bytes(data))
 
 
-def test_a_software_image_without_a_network(tmp_path: Path, image: bytes) -> None:
-    card_image = read(tmp_path, rebuild(image, {Kind.BITSTREAM: b""}))
+def test_a_software_xclbin_without_a_network(tmp_path: Path, xclbin: bytes) -> None:
+    info = read(tmp_path, rebuild(xclbin, {Kind.BITSTREAM: b""}))
     with pytest.raises(BadXclbin, match=r"no network in BITSTREAM: it has 0 bytes and starts with '', expected"):
-        card_image.network_bytes()
+        info.network_bytes()
 
 
 def test_unreadable(tmp_path: Path) -> None:
@@ -299,12 +299,12 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, network: Network, mon
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_bytes_give_a_card_image_or_bad_card_image(tmp_path: Path, image: bytes, data: st.DataObject) -> None:
+def test_any_bytes_give_an_xclbin_or_bad_xclbin(tmp_path: Path, xclbin: bytes, data: st.DataObject) -> None:
     """Any damage to headers, tables or metadata gives a KernelInfo or BadXclbin, nothing else."""
-    bitstream = len(sections_of(image)[Kind.BITSTREAM])
-    damaged = bytearray(image)
+    bitstream = len(sections_of(xclbin)[Kind.BITSTREAM])
+    damaged = bytearray(xclbin)
     # The network's bytes are not looked at, so damage elsewhere.
-    places = st.one_of(st.integers(0, 456 + 6 * 40), st.integers(456 + 6 * 40 + bitstream, len(image) - 1))
+    places = st.one_of(st.integers(0, 456 + 6 * 40), st.integers(456 + 6 * 40 + bitstream, len(xclbin) - 1))
     for _ in range(data.draw(st.integers(1, 8))):
         place = data.draw(places)
         patch = data.draw(
@@ -319,9 +319,9 @@ def test_any_bytes_give_a_card_image_or_bad_card_image(tmp_path: Path, image: by
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(metadata=st.one_of(st.binary(max_size=200), st.text(alphabet="<>/&;! []?=\"'abc", max_size=60).map(str.encode)))
-def test_any_metadata(tmp_path: Path, image: bytes, metadata: bytes) -> None:
+def test_any_metadata(tmp_path: Path, xclbin: bytes, metadata: bytes) -> None:
     """No section EMBEDDED_METADATA but the right one gives anything but BadXclbin."""
-    message_of(tmp_path, rebuild(image, {Kind.EMBEDDED_METADATA: metadata}))
+    message_of(tmp_path, rebuild(xclbin, {Kind.EMBEDDED_METADATA: metadata}))
 
 
 def test_the_trained_network(tmp_path: Path, shared_data: Path) -> None:

@@ -55,8 +55,8 @@ _D2X_S = 5.0  # XRT's thread for the second socket listens for so long at a time
 class DeviceMemory:
     """What XRT has allocated, by device address."""
 
-    def __init__(self, image: KernelInfo) -> None:
-        self._banks = image.memories
+    def __init__(self, info: KernelInfo) -> None:
+        self._banks = info.memories
         self._allocations: dict[int, Allocation] = {}
 
     def allocate(self, address: int, size_bytes: int) -> None:
@@ -121,9 +121,9 @@ class Kernel:
 class Device:
     """One card, from one programming to the next."""
 
-    def __init__(self, image: KernelInfo, compute: Callable[[KernelCall], None], directory: Path) -> None:
-        self._memory = DeviceMemory(image)
-        self._ports = KernelPorts("the model process", image)
+    def __init__(self, info: KernelInfo, compute: Callable[[KernelCall], None], directory: Path) -> None:
+        self._memory = DeviceMemory(info)
+        self._ports = KernelPorts("the model process", info)
         self._compute = compute
         self._directory = directory
         self._kernel = Kernel(self._execute)
@@ -226,11 +226,11 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # do not outlive the bench, however it ends
     directory, socket_id, xclbin, network = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
     second_path = directory / f"D2X_unix_sock_{socket_id}"
-    image = read_xclbin(xclbin)
+    info = read_xclbin(xclbin)
     engine = open_engine(Network.load(network), threads=1)
 
     def compute(call: KernelCall) -> None:
-        if image.kernel == "top5":
+        if info.kernel == "top5":
             call.out[:] = top5(engine.logits(call.pixels, call.weights))
         else:
             engine.logits(call.pixels, call.weights, call.out)
@@ -241,7 +241,7 @@ def main() -> None:
             connect(directory / socket_id) as connection,
             connect(second_path, _D2X_S) as second,
         ):
-            Device(image, compute, directory).serve(connection, second)
+            Device(info, compute, directory).serve(connection, second)
 
 
 if __name__ == "__main__":

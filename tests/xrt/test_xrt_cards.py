@@ -1,4 +1,4 @@
-"""The card xrt:0, unchanged, under the genuine XRT: the cards' contract suite, golden vectors, and refused images."""
+"""The card xrt:0, unchanged, under the genuine XRT: the cards' contract suite, golden vectors, and refused xclbins."""
 
 from __future__ import annotations
 

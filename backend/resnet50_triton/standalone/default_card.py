@@ -8,11 +8,11 @@ from ..xclbin import u250
 from ..xclbin.kernel_info import KernelInfo
 
 
-def default_card(image: KernelInfo, card: str | None = None, shell: str = u250.PLATFORM) -> str:
+def default_card(xclbin: KernelInfo, card: str | None = None, shell: str = u250.PLATFORM) -> str:
     """Choose the card that an xclbin is for; a software card only for an xclbin that was made for one.
 
     Args:
-        image: what is to run.
+        xclbin: what is to run.
         card: the name of a card, which is then taken as it is.
         shell: where there are several Alveos, the first with this shell; where none has it, the first.
 
@@ -21,7 +21,7 @@ def default_card(image: KernelInfo, card: str | None = None, shell: str = u250.P
     """
     if card is not None:
         return card
-    if image.target == "software":
+    if xclbin.target == "software":
         return "software:0"
     try:
         alveos = card_names("xrt:*")

@@ -76,27 +76,27 @@ def card(wanted: Wanted) -> Iterator[Finding]:
     from ...xclbin.kernel_info import read_xclbin
     from ..default_card import default_card
 
-    image, name = None, wanted.card
+    info, name = None, wanted.card
     if wanted.xclbin is None:
         yield Finding("xclbin", NOTE, "none named; --xclbin checks one")
     else:
         try:
-            image = read_xclbin(wanted.xclbin)
+            info = read_xclbin(wanted.xclbin)
         except Resnet50Error as error:
             yield Finding.of_error("xclbin", error, "name an xclbin with the resnet50 kernel")
         else:
-            about = f"{image.kernel} kernel for {image.platform}, target {image.target}, UUID {image.uuid}"
-            yield Finding("xclbin", OK, f"{image.path}: {about}")
-            name = default_card(image, wanted.card)
+            about = f"{info.kernel} kernel for {info.platform}, target {info.target}, UUID {info.uuid}"
+            yield Finding("xclbin", OK, f"{info.path}: {about}")
+            name = default_card(info, wanted.card)
     device = open_card(name or "software:0")
     yield Finding("card", OK, f"{name or 'software:0'}: {device.name}")
-    if image is None or name is None:
+    if info is None or name is None:
         return
     if name.startswith("xrt:"):
-        check_xclbin(device, image)
+        check_xclbin(device, info)
     else:
-        image.network_bytes()  # raises where it is for something else
-    yield Finding("card", OK, f"{name} can be programmed with {image.path}")
+        info.network_bytes()  # raises where it is for something else
+    yield Finding("card", OK, f"{name} can be programmed with {info.path}")
 
 
 def weights(wanted: Wanted) -> Iterator[Finding]:

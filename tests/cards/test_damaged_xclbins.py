@@ -19,21 +19,21 @@ from resnet50_triton.xclbin.kernel_info import read_xclbin, write_xclbin
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A xclbin whose network nobody looks at here."""
+def xclbin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An xclbin whose network is not used here."""
     network = Network.check({name: np.zeros(shape, dtype) for name, (shape, dtype) in SHAPES.items()})
-    path = tmp_path_factory.mktemp("image") / "sound.xclbin"
+    path = tmp_path_factory.mktemp("xclbin") / "sound.xclbin"
     write_xclbin(path, network)
     return path
 
 
 @pytest.fixture(scope="module")
-def places(image: Path) -> list[tuple[int, int]]:
-    """The image but for the network: ranges of bytes."""
-    with image.open("rb") as file:
-        sections = open_xclbin(file, "image").sections
+def places(xclbin: Path) -> list[tuple[int, int]]:
+    """The xclbin but for the network: ranges of bytes."""
+    with xclbin.open("rb") as file:
+        sections = open_xclbin(file, "xclbin").sections
     bitstream = next(section for section in sections if section.kind == Kind.BITSTREAM)
-    return [(0, bitstream.offset), (bitstream.offset + bitstream.size_bytes, image.stat().st_size)]
+    return [(0, bitstream.offset), (bitstream.offset + bitstream.size_bytes, xclbin.stat().st_size)]
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,11 @@ def card() -> Iterator[GateCard]:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_damage_gives_an_overlay_or_bad_card_image(
-    tmp_path: Path, image: Path, places: list[tuple[int, int]], card: GateCard, data: st.DataObject
+def test_any_damage_gives_an_overlay_or_bad_xclbin(
+    tmp_path: Path, xclbin: Path, places: list[tuple[int, int]], card: GateCard, data: st.DataObject
 ) -> None:
     """Any damage to headers, tables or metadata gives an overlay with the kernel's call, or BadXclbin."""
-    damaged = bytearray(image.read_bytes())
+    damaged = bytearray(xclbin.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         first, last = data.draw(st.sampled_from(places))
         place = data.draw(st.integers(first, last - 1))
@@ -70,9 +70,9 @@ def test_any_damage_gives_an_overlay_or_bad_card_image(
     ],
 )
 def test_what_only_pynq_looks_at(
-    tmp_path: Path, image: Path, card: GateCard, old: bytes, new: bytes, message: str
+    tmp_path: Path, xclbin: Path, card: GateCard, old: bytes, new: bytes, message: str
 ) -> None:
     path = tmp_path / "card.xclbin"
-    path.write_bytes(image.read_bytes().replace(old, new, 1))
+    path.write_bytes(xclbin.read_bytes().replace(old, new, 1))
     with pytest.raises(BadXclbin, match=f"card.xclbin: {message}"):
         load_overlay(read_xclbin(path), card)
