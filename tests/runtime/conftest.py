@@ -50,7 +50,7 @@ def faults(_faults_file: Path) -> Iterator[Callable[..., None]]:
 def serve(
     material: Material, faults: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., ModelInstance]]:
-    """serve(card=..., ...): a service; `place` says who it is. Closed at the end."""
+    """serve(card=..., ...): a model instance; `place` says which. Closed at the end."""
     assert faults
     monkeypatch.setenv("RESNET50_SERVER_RUNTIME", str(tmp_path / "runtime"))
     with ExitStack() as stack:

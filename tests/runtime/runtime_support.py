@@ -59,9 +59,9 @@ class Answers:
         job.future.add_done_callback(take)
         return job
 
-    def send(self, service: ModelInstance, *sizes: int, inline: bool = False) -> None:
+    def send(self, instance: ModelInstance, *sizes: int, inline: bool = False) -> None:
         """Send requests in one go, as Triton's batcher does."""
-        service.scheduler.submit([self.job(size) for size in sizes], inline)
+        instance.scheduler.submit([self.job(size) for size in sizes], inline)
 
     def wait(self, timeout_s: float = 60.0) -> None:
         """Wait until every request is answered, once."""
@@ -71,16 +71,16 @@ class Answers:
         assert self.right + len(self.errors) == self.sent
 
 
-def works_again(service: ModelInstance, answers: Answers) -> None:
+def works_again(instance: ModelInstance, answers: Answers) -> None:
     """Hold a card to coming back, with nothing left of before."""
-    wait_for(lambda: service.metrics.value("resnet50_recoveries_total", card=service.cards[0]) >= 1)
-    wait_for(lambda: service.scheduler.workers[0].queue.state is State.READY)
+    wait_for(lambda: instance.metrics.value("resnet50_recoveries_total", card=instance.cards[0]) >= 1)
+    wait_for(lambda: instance.scheduler.workers[0].queue.state is State.READY)
     right = answers.right
-    answers.send(service, 4)
+    answers.send(instance, 4)
     answers.wait()
     assert answers.right == right + 1
     # The reset forgot the buffers of before: there are those of one kernel.
-    assert open_card(service.cards[0]).programmed().memory.count() == 4 * 2 + 1
+    assert open_card(instance.cards[0]).programmed().memory.count() == 4 * 2 + 1
 
 
 def wait_for(condition: Any, timeout_s: float = 60.0) -> None:

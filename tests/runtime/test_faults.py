@@ -30,97 +30,97 @@ Serve = Callable[..., ModelInstance]
 def test_a_fault_fails_its_requests_and_the_card_returns(
     serve: Serve, faults: Faults, answers: Answers, fault: dict[str, Any], words: str
 ) -> None:
-    service = serve(kernel_timeout_s="1.5")
-    answers.send(service, 4)
+    instance = serve(kernel_timeout_s="1.5")
+    answers.send(instance, 4)
     answers.wait()
     faults(fault)
     begin_s = time.monotonic()
-    answers.send(service, 1, 2, 1)
+    answers.send(instance, 1, 2, 1)
     answers.wait()
     assert time.monotonic() - begin_s < 20  # the deadline is 1.5 s; nobody waits for the default's 120
     assert answers.errors
     for error in answers.errors:
         assert isinstance(error, CardError)
         assert words in str(error)
-    works_again(service, answers)
+    works_again(instance, answers)
 
 
 @pytest.mark.parametrize("fault", ["allocate", "program", "hang", "wrong"])
 def test_a_card_that_fails_in_its_recovery_is_tried_again(
     serve: Serve, faults: Faults, answers: Answers, fault: str
 ) -> None:
-    service = serve(kernel_timeout_s="0.5")
+    instance = serve(kernel_timeout_s="0.5")
     faults({"fault": "sync_from_device"}, {"fault": fault, "count": 1})
-    answers.send(service, 4)
+    answers.send(instance, 4)
     answers.wait()
-    works_again(service, answers)
+    works_again(instance, answers)
 
 
 def test_requests_meanwhile_are_refused_at_once(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve()
+    instance = serve()
     faults({"fault": "sync_from_device"}, {"fault": "program", "count": 1})
-    answers.send(service, 4)
+    answers.send(instance, 4)
     answers.wait()
-    wait_for(lambda: service.scheduler.workers[0].queue.state is State.RECOVERING)
+    wait_for(lambda: instance.scheduler.workers[0].queue.state is State.RECOVERING)
     begin_s = time.monotonic()
-    answers.send(service, 1)
+    answers.send(instance, 1)
     answers.wait()
     assert time.monotonic() - begin_s < 10  # not as long as a request may wait for a recovery
     assert "is recovering" in str(answers.errors[-1])
-    assert service.metrics.value("resnet50_refused_total", code="UNAVAILABLE") == 1
-    assert not service.scheduler.is_ready()
-    works_again(service, answers)
-    assert service.scheduler.is_ready()
+    assert instance.metrics.value("resnet50_refused_total", code="UNAVAILABLE") == 1
+    assert not instance.scheduler.is_ready()
+    works_again(instance, answers)
+    assert instance.scheduler.is_ready()
 
 
 def test_a_card_that_stays_bad_is_quarantined(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(recovery_attempts="2")
+    instance = serve(recovery_attempts="2")
     faults({"fault": "sync_from_device"}, {"fault": "program", "count": 1000})
-    answers.send(service, 4)
+    answers.send(instance, 4)
     answers.wait()
-    wait_for(lambda: service.scheduler.workers[0].queue.state is State.QUARANTINED)
-    answers.send(service, 1)
+    wait_for(lambda: instance.scheduler.workers[0].queue.state is State.QUARANTINED)
+    answers.send(instance, 1)
     answers.wait()
     assert "EBUSY" in str(answers.errors[-1])
     assert "load the model again" in str(answers.errors[-1])
-    assert not service.scheduler.is_ready()
+    assert not instance.scheduler.is_ready()
 
 
 def test_the_other_card_goes_on(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(card="faulty:90,faulty:91", kernel_timeout_s="1", min_ready_cards="1")
+    instance = serve(card="faulty:90,faulty:91", kernel_timeout_s="1", min_ready_cards="1")
     faults({"fault": "hang", "card": "faulty:91"}, {"fault": "program", "card": "faulty:91", "count": 1000})
     for _ in range(8):
-        answers.send(service, 4)
+        answers.send(instance, 4)
     answers.wait()
     assert answers.right >= 5  # the others were on the card that hung
     assert all(isinstance(error, CardTimeout) for error in answers.errors)
-    assert service.scheduler.is_ready()
+    assert instance.scheduler.is_ready()
     before = len(answers.errors)
     for _ in range(8):
-        answers.send(service, 4)
+        answers.send(instance, 4)
     answers.wait()
     assert len(answers.errors) == before
 
 
 def test_min_ready_cards_decides_on_readiness(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(card="faulty:90,faulty:91", min_ready_cards="2", recovery_attempts="1")
-    assert service.scheduler.is_ready()
+    instance = serve(card="faulty:90,faulty:91", min_ready_cards="2", recovery_attempts="1")
+    assert instance.scheduler.is_ready()
     faults({"fault": "sync_from_device"}, {"fault": "program", "count": 1})  # each card has its own count
-    answers.send(service, 4)
+    answers.send(instance, 4)
     answers.wait()
-    wait_for(lambda: State.QUARANTINED in [worker.queue.state for worker in service.scheduler.workers])
-    assert not service.scheduler.is_ready()
+    wait_for(lambda: State.QUARANTINED in [worker.queue.state for worker in instance.scheduler.workers])
+    assert not instance.scheduler.is_ready()
 
 
 def test_a_card_that_cannot_be_loaded_does_not_keep_the_others_from_serving(
     serve: Serve, faults: Faults, answers: Answers
 ) -> None:
     faults({"fault": "program", "card": "faulty:91", "count": 2})
-    service = serve(card="faulty:90,faulty:91")
-    answers.send(service, 4, 4)
+    instance = serve(card="faulty:90,faulty:91")
+    answers.send(instance, 4, 4)
     answers.wait()
     assert answers.right == 2
-    wait_for(lambda: service.scheduler.ready_cards == 2)
+    wait_for(lambda: instance.scheduler.ready_cards == 2)
 
 
 def test_no_card_at_load_is_an_error(serve: Serve, faults: Faults) -> None:
@@ -131,29 +131,29 @@ def test_no_card_at_load_is_an_error(serve: Serve, faults: Faults) -> None:
 
 
 def test_silent_corruption_is_found_by_the_known_picture(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(selftest_interval_s="0.2")
+    instance = serve(selftest_interval_s="0.2")
     faults({"fault": "wrong", "count": 1})
-    wait_for(lambda: service.metrics.value("resnet50_selftest_mismatches_total", card="faulty:90") == 1)
-    works_again(service, answers)
+    wait_for(lambda: instance.metrics.value("resnet50_selftest_mismatches_total", card="faulty:90") == 1)
+    works_again(instance, answers)
 
 
 def test_the_known_picture_is_run_under_load_too(serve: Serve, answers: Answers) -> None:
-    service = serve(selftest_interval_s="0.05")
+    instance = serve(selftest_interval_s="0.05")
     for _ in range(30):
-        answers.send(service, 1)
+        answers.send(instance, 1)
     answers.wait()
     assert answers.right == 30
-    assert service.metrics.value("resnet50_selftest_runs_total", card="faulty:90") >= 1
+    assert instance.metrics.value("resnet50_selftest_runs_total", card="faulty:90") >= 1
 
 
 def test_the_cross_check_answers_with_the_right_results(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(cross_check_percent="100")
+    instance = serve(cross_check_percent="100")
     faults({"fault": "wrong"})
-    answers.send(service, 4)
+    answers.send(instance, 4)
     answers.wait()
     assert answers.right == 1
-    assert service.metrics.value("resnet50_cross_check_mismatches_total", card="faulty:90") == 1
-    works_again(service, answers)
+    assert instance.metrics.value("resnet50_cross_check_mismatches_total", card="faulty:90") == 1
+    works_again(instance, answers)
 
 
 def test_a_wrong_card_is_not_loaded(serve: Serve, faults: Faults) -> None:

@@ -22,8 +22,8 @@ Serve = Callable[..., ModelInstance]
 
 
 def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: Answers) -> None:
-    service = serve()  # 4 images a run
-    answers.send(service, 1, 2, 6, 8, 1)
+    instance = serve()  # 4 images a run
+    answers.send(instance, 1, 2, 6, 8, 1)
     answers.wait()
     assert answers.right == 5
     sizes = [(part.stop - part.start, batch.size) for part, batch in answers.batches]
@@ -32,68 +32,68 @@ def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: A
 
 
 def test_a_batch_that_waits_for_the_card_takes_more_requests(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(kernel_batch_size="8")
-    worker = service.scheduler.workers[0]
+    instance = serve(kernel_batch_size="8")
+    worker = instance.scheduler.workers[0]
     worker.queue.open(worker.kernel.buffers, LatencyModel(0.5, 0.0))
     faults({"fault": "slow", "seconds": 0.5, "count": 1})
-    answers.send(service, 1)
+    answers.send(instance, 1)
     wait_for(lambda: worker.queue.first_running)
     for _ in range(3):
-        answers.send(service, 2)
-    answers.send(service, 4)  # for which there is no room beside them
+        answers.send(instance, 2)
+    answers.send(instance, 4)  # for which there is no room beside them
     answers.wait()
     assert answers.right == 5
     assert [batch.size for _, batch in answers.batches] == [1, 6, 6, 6, 4]
 
 
 def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve()
-    worker = service.scheduler.workers[0]
+    instance = serve()
+    worker = instance.scheduler.workers[0]
     worker.queue.open(worker.kernel.buffers, LatencyModel(0.5, 0.0))
     faults({"fault": "slow", "seconds": 0.5, "count": 1})
-    answers.send(service, 1)
+    answers.send(instance, 1)
     wait_for(lambda: worker.queue.first_running)
-    answers.send(service, 1)
+    answers.send(instance, 1)
     faults({"fault": "sync_to_device", "count": 1})
-    answers.send(service, 1)
+    answers.send(instance, 1)
     answers.wait()
     assert len(answers.errors) in (2, 3)  # the first may be done before its thread hears of the failure
-    wait_for(lambda: service.metrics.value("resnet50_failed_total", card="faulty:90") == len(answers.errors))
-    works_again(service, answers)
+    wait_for(lambda: instance.metrics.value("resnet50_failed_total", card="faulty:90") == len(answers.errors))
+    works_again(instance, answers)
 
 
 def test_a_request_that_cannot_be_copied_fails_alone(serve: Serve, answers: Answers) -> None:
-    service = serve()
+    instance = serve()
     bad = answers.job(1)
     bad.pixels = np.zeros((1, 2, 2, 3), np.uint8)
-    service.scheduler.submit([answers.job(1), bad, answers.job(1)])
+    instance.scheduler.submit([answers.job(1), bad, answers.job(1)])
     answers.wait()
     assert answers.right == 2
     assert "the request cannot be taken: ValueError" in str(answers.errors[0])
-    answers.send(service, 4)
+    answers.send(instance, 4)
     answers.wait()
     assert answers.right == 3  # its buffers are in use by nobody
 
 
 def test_the_next_batch_is_on_the_card_before_the_first_is_done(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve()
+    instance = serve()
     card = open_card("faulty:90")
     faults({"fault": "slow", "seconds": 0.9})
-    answers.send(service, 4)
-    answers.send(service, 4)
+    answers.send(instance, 4)
+    answers.send(instance, 4)
     wait_for(lambda: card._commands._submitted - card._commands._finished == 2, 0.8)
-    answers.send(service, 4)  # the third set is free
+    answers.send(instance, 4)  # the third set is free
     assert answers.right == 0
     answers.wait()
     assert answers.right == 3
 
 
 def test_full_buffers_block(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve(kernel_timeout_s="3")
+    instance = serve(kernel_timeout_s="3")
     faults({"fault": "hang"})  # until its deadline
     for _ in range(3):
-        answers.send(service, 4)
-    sending = threading.Thread(target=answers.send, args=(service, 4))
+        answers.send(instance, 4)
+    sending = threading.Thread(target=answers.send, args=(instance, 4))
     sending.start()
     sending.join(0.3)
     assert sending.is_alive()
@@ -102,16 +102,16 @@ def test_full_buffers_block(serve: Serve, faults: Faults, answers: Answers) -> N
 
 
 def test_cancelled_and_late_requests_cost_no_card_time(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve()
+    instance = serve()
     faults({"fault": "slow", "seconds": 0.3})
     for _ in range(3):
-        answers.send(service, 4)
+        answers.send(instance, 4)
     jobs = [answers.job(1, is_cancelled=lambda: True), answers.job(1, timeout_s=0.05), answers.job(1)]
-    service.scheduler.submit(jobs)
+    instance.scheduler.submit(jobs)
     answers.wait()
     assert answers.right == 4
     assert sorted(type(error).__name__ for error in answers.errors) == ["Cancelled", "Expired"]
-    assert service.metrics.value("resnet50_images_total", card="faulty:90") == 13
+    assert instance.metrics.value("resnet50_images_total", card="faulty:90") == 13
     assert Cancelled.triton_code == "CANCELLED"
     assert Expired.triton_code == "UNAVAILABLE"
 
@@ -131,13 +131,13 @@ def test_wrong_pixels(pixels: np.ndarray) -> None:
 
 
 def test_provenance(serve: Serve, answers: Answers) -> None:
-    service = serve()
-    answers.send(service, 2, 2)
+    instance = serve()
+    answers.send(instance, 2, 2)
     answers.wait()
     for images, batch in answers.batches:
         assert images == slice(0, 2)
-        provenance = batch.provenance(service.xclbin.uuid, batch.slices[0].job)
-        assert provenance[:3] == ("faulty:90", service.xclbin.uuid, 4)
+        provenance = batch.provenance(instance.xclbin.uuid, batch.slices[0].job)
+        assert provenance[:3] == ("faulty:90", instance.xclbin.uuid, 4)
         assert provenance.runs == 1
         moments = [value for name, value in provenance._asdict().items() if name.endswith("_ns")]
         assert len(moments) == 7
@@ -146,14 +146,14 @@ def test_provenance(serve: Serve, answers: Answers) -> None:
 
 
 def test_closing_answers_what_was_taken(serve: Serve, faults: Faults, answers: Answers) -> None:
-    service = serve()
+    instance = serve()
     faults({"fault": "slow", "seconds": 0.2})
     for _ in range(3):
-        answers.send(service, 4)
-    service.close()
+        answers.send(instance, 4)
+    instance.close()
     answers.wait(0.1)
     assert answers.right == 3
-    answers.send(service, 1)
+    answers.send(instance, 1)
     answers.wait(0.1)
     assert isinstance(answers.errors[0], CardError)
     assert "unloaded" in str(answers.errors[0])
@@ -168,10 +168,10 @@ def test_loading_again_and_again_leaves_nothing(serve: Serve, answers: Answers, 
         entries = len(list((tmp_path / "runtime").rglob("user-*")))
         return card.programmed().memory.count(), threading.active_count(), files, entries
 
-    service = serve()
-    answers.send(service, 4)
+    instance = serve()
+    answers.send(instance, 4)
     answers.wait()
-    service.close()
+    instance.close()
     before = state()
     for _ in range(20):  # `make soak` does it a hundred times, with the server
         serve().close()
@@ -180,10 +180,10 @@ def test_loading_again_and_again_leaves_nothing(serve: Serve, answers: Answers, 
 
 
 def test_metrics_are_told(serve: Serve, answers: Answers) -> None:
-    service = serve()
-    answers.send(service, 1, 2)
+    instance = serve()
+    answers.send(instance, 1, 2)
     answers.wait()
-    samples = {(name, labels): value for name, labels, value in service.metrics.samples()}
+    samples = {(name, labels): value for name, labels, value in instance.metrics.samples()}
     card = ("card", "faulty:90")
     assert samples["resnet50_images_total", (card,)] == 3
     assert samples["resnet50_batch_size_bucket", (card, ("le", "2"))] == 0
@@ -195,15 +195,15 @@ def test_metrics_are_told(serve: Serve, answers: Answers) -> None:
     assert samples["resnet50_card_state", (card, ("state", "ready"))] == 1
     assert samples["resnet50_cross_check_mismatches_total", (card,)] == 0  # there before anything is wrong
     assert samples["resnet50_refused_total", (("code", "UNAVAILABLE"),)] == 0
-    wait_for(lambda: service.metrics.value("resnet50_uptime_seconds_total") > 0, 5)
-    names = {name for name, _, _ in service.metrics.samples()}
+    wait_for(lambda: instance.metrics.value("resnet50_uptime_seconds_total") > 0, 5)
+    names = {name for name, _, _ in instance.metrics.samples()}
     assert "resnet50_power_watts" not in names  # a software card has no power of its own
 
 
 def test_power_of_a_card_with_rails(serve: Serve) -> None:
-    service = serve(card="timing:90")
-    wait_for(lambda: service.metrics.value("resnet50_energy_joules_total", card="timing:90") > 0, 5)
-    assert 29 < service.metrics.value("resnet50_power_watts", card="timing:90") < 71
+    instance = serve(card="timing:90")
+    wait_for(lambda: instance.metrics.value("resnet50_energy_joules_total", card="timing:90") > 0, 5)
+    assert 29 < instance.metrics.value("resnet50_power_watts", card="timing:90") < 71
 
 
 def test_a_sensor_that_fails_once_is_read_again(
@@ -218,10 +218,10 @@ def test_a_sensor_that_fails_once_is_read_again(
             raise OSError("made by the test")
         return rails.fget(card)
 
-    service = serve(card="timing:91")
-    wait_for(lambda: service.metrics.value("resnet50_energy_joules_total", card="timing:91") > 0, 5)
+    instance = serve(card="timing:91")
+    wait_for(lambda: instance.metrics.value("resnet50_energy_joules_total", card="timing:91") > 0, 5)
     monkeypatch.setattr(device, "sensors", property(fails_once))
     wait_for(lambda: bool(failures), 5)
-    before_j = service.metrics.value("resnet50_energy_joules_total", card="timing:91")
-    wait_for(lambda: service.metrics.value("resnet50_energy_joules_total", card="timing:91") > before_j, 5)
+    before_j = instance.metrics.value("resnet50_energy_joules_total", card="timing:91")
+    wait_for(lambda: instance.metrics.value("resnet50_energy_joules_total", card="timing:91") > before_j, 5)
     assert "its sensors cannot be read now (made by the test)" in caplog.text

@@ -72,17 +72,17 @@ def two(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
 
 @pytest.mark.parametrize("inline", [False, True], ids=["by its thread", "inline"])
 def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, inline: bool) -> None:
-    services = [
+    instances = [
         two(InstanceInfo("a", "1"), card="faulty:92"),
         two(InstanceInfo("b", "1"), card="faulty:93"),
     ]
     answers = [Answers(material), Answers(material)]
 
-    def load(service: ModelInstance, mine: Answers) -> None:
+    def load(instance: ModelInstance, mine: Answers) -> None:
         for _ in range(15):
-            mine.send(service, 2, inline=inline)
+            mine.send(instance, 2, inline=inline)
 
-    threads = [threading.Thread(target=load, args=pair) for pair in zip(services, answers, strict=True)]
+    threads = [threading.Thread(target=load, args=pair) for pair in zip(instances, answers, strict=True)]
     for thread in threads:
         thread.start()
     for thread, mine in zip(threads, answers, strict=True):
