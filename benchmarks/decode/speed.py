@@ -2,7 +2,7 @@
 
     python benchmarks/decode/speed.py --dali build/bench-decode-venv
 
-All take the same bytes and give 224x224 pixels; they run in interleaved rounds, so that a busy machine is unfair to all alike.
+All take the same bytes and give 224x224 pixels, in interleaved rounds, so that a busy machine is unfair to all alike.
 Measured is processor time, all threads counted: images per second of a core, whatever else the machine does.
 """
 
@@ -154,7 +154,9 @@ def main() -> None:
         }
         for name, series in times.items()
     ]
-    print(f"{len(files)} photos, {sum(map(len, files)) / len(files) / 1000:.0f} kB each, {args.rounds} interleaved rounds")
+    print(
+        f"{len(files)} photos, {sum(map(len, files)) / len(files) / 1000:.0f} kB each, {args.rounds} interleaved rounds"
+    )
     print(f"{'':46}{'images/s/core':>14}{'ms/image':>10}{'times ours':>12}")
     for row in rows:
         print(

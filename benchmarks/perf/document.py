@@ -72,6 +72,9 @@ def _collect() -> list[str]:
         result = json.loads(found[name].read_text())
         for detail in DETAILS.get(name, ()):
             result.pop(detail, None)
+        before = read(COMMITTED).get(name, {"made": None})
+        if before["made"] == result["made"] and "note" in before:
+            result["note"] = before["note"]  # of the same measurement, written by hand
         (COMMITTED / f"{name}.json").write_text(dumps(result))
     return taken
 

@@ -12,7 +12,9 @@ from benchmarks.perf.tables import machine_state, milliseconds, number, table
 
 LEAST_ROUNDS = 3
 ADDED_S = 1e-3  # by Triton to one image alone, the target
-ENGINE_RATIO = 1.9  # of the engine with two threads to the best INT8 engine, the target
+SERVED_SHARE = 0.95  # of the images/s of `kernel.py` in a loop, the target
+ENGINE_RATIO = 2.75  # of the engine to the best INT8 engine, at every batch size and number of threads, the target
+SECOND_THREAD = 1.9  # times one thread, with one image, the target
 
 Results = Mapping[str, Any]  # by name of the program's JSON
 
@@ -53,10 +55,11 @@ def render(results: Results) -> str:
 
 def _made(results: Results) -> list[str]:
     rows = []
-    versions: dict[str, str] = {}
+    versions: dict[str, dict[str, None]] = {}  # each package's, in the order of the results
     for result in results.values():
         made = result["made"]
-        versions |= made["versions"]
+        for name, version in made["versions"].items():
+            versions.setdefault(name, {})[version] = None
         state = machine_state(made)
         if not result.get("complete", True) or result.get("rounds", LEAST_ROUNDS) < LEAST_ROUNDS:
             state += "; **few rounds, or ended early**"
@@ -69,7 +72,7 @@ def _made(results: Results) -> list[str]:
         "",
         *table(("command", "date (UTC)", "machine", "state of the machine"), rows),
         "",
-        "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
+        "Versions: " + ", ".join(f"{name} {' and '.join(each)}" for name, each in versions.items()) + ".",
         "",
     ]
 
@@ -77,40 +80,48 @@ def _made(results: Results) -> list[str]:
 def _targets(results: Results) -> list[str]:
     checks = judge(results["load"]) if "load" in results else []
     rows = [(c["what"], c["target"], c["figure"], _bold(c["verdict"])) for c in checks if c["verdict"] != NONE]
-    rows += _added(results["serving"]) if "serving" in results else []
-    rows += _engine_ratio(results["engine"]) if "engine" in results else []
+    rows += _served(results["serving"]) if "serving" in results else []
+    rows += _engine_targets(results["engine"]) if "engine" in results else []
     points = results.get("baselines", {"points": []})["points"]
     for point in points:
         p99 = "at most" if point["p99_at_most"] else "above"
         ratio = f"{point['ratio']:.2f} times the images/s of the best baseline, p99 {p99} theirs"
         what = f"software card against a CPU server: {figures.point_name(point)}"
-        verdict = MET if point["is_ahead"] else MISSED
-        rows.append((what, "more images/s at no longer p99", ratio, _bold(verdict)))
+        rows.append((what, "more images/s at no longer p99", ratio, _verdict(point["is_ahead"])))
     if not points:
         rows.append(("software card against a CPU server", "more images/s at no longer p99", "-", NOT_MEASURED))
     return ["## Targets", "", *table(("", "target", "figure", "verdict"), rows), ""]
 
 
-def _added(serving: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """What Triton adds to one image on each card, beside the target."""
+def _served(serving: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """What Triton costs on each card, beside the targets."""
     rows = []
     for card in serving["cards"]:
+        share = min(row["pipelined"]["ratio"] for row in card["throughput"])
+        what = f"{_kind(card)} card, PIXELS, three requests in flight, beside `kernel.py` in a loop"
+        rows.append((what, f"at least {SERVED_SHARE:.0%}", f"{share:.0%} or more", _verdict(share >= SERVED_SHARE)))
         added_s = card["latency"]["pipelined, perf_analyzer, gRPC"]["added_s"]
-        verdict = MET if added_s <= ADDED_S else MISSED
         what = f"{_kind(card)} card, PIXELS over gRPC, one image alone, beside `kernel.py` in a loop"
-        rows.append((what, "at most 1 ms more", f"{1e3 * added_s:.2f} ms more", _bold(verdict)))
+        rows.append((what, "at most 1 ms more", f"{1e3 * added_s:.2f} ms more", _verdict(added_s <= ADDED_S)))
     return rows
 
 
-def _engine_ratio(engine: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The lowest ratio of the engine with two threads, beside the target."""
-    ratios = [line["ratio_to_best_int8"] for line in engine["comparison"] if line["threads"] == 2]
-    if not ratios:
-        return []
-    verdict = MET if min(ratios) >= ENGINE_RATIO else MISSED
-    what = "the engine alone with two threads, against the best INT8 engine"
-    figure = f"{min(ratios):.2f} to {max(ratios):.2f} times, by batch size"
-    return [(what, f"at least {ENGINE_RATIO:g} times its images/s", figure, _bold(verdict))]
+def _engine_targets(engine: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The engine beside the best INT8 engine, and its second thread, beside the targets."""
+    ratios = [line["ratio_to_best_int8"] for line in engine["comparison"]]
+    figure = f"{min(ratios):.2f} to {max(ratios):.2f} times"
+    what = "the engine alone, beside the best INT8 engine, at every batch size and number of threads"
+    rows = [(what, f"at least {ENGINE_RATIO:g} times its images/s", figure, _verdict(min(ratios) >= ENGINE_RATIO))]
+    second = [line["ratio_to_own_single_thread"] for line in engine["comparison"] if line["batch"] == 1]
+    for ratio in filter(None, second):
+        verdict = _verdict(ratio >= SECOND_THREAD)
+        what, target = "the engine with two threads on one image", f"at least {SECOND_THREAD:g} times one thread"
+        rows.append((what, target, f"{ratio:.2f} times", verdict))
+    return rows
+
+
+def _verdict(holds: bool) -> str:
+    return _bold(MET if holds else MISSED)
 
 
 def _bold(verdict: str) -> str:
@@ -257,7 +268,13 @@ def _serving(result: Mapping[str, Any]) -> list[str]:
         "",
         *table(("card", "client, transport", *models), times),
         "",
+        *_note(result),
     ]
+
+
+def _note(result: Mapping[str, Any]) -> list[str]:
+    """What was seen beside the figures."""
+    return [result["note"], ""] if "note" in result else []
 
 
 def _kind(card: Mapping[str, Any]) -> str:
