@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from resnet50_client.cli import build_parser
+from resnet50_client.commands.arguments import server_options
 from resnet50_client.endpoint import Access, Endpoint
 from resnet50_client.errors import DatasetError
 
@@ -53,3 +55,34 @@ def test_certificates_that_cannot_be_used_are_said(tmp_path: Path) -> None:
         Access(ca=tmp_path / "gone.pem")
     with pytest.raises(DatasetError, match=r"cannot use the certificates in .*no.pem"):
         Access(ca=tmp_path / "no.pem").ssl_context()
+
+
+CONTEXT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("options", "inherited", "sent"),
+    [
+        ((), None, None),
+        ((), CONTEXT, CONTEXT),
+        (("--traceparent", CONTEXT), CONTEXT.replace("4bf9", "0000"), CONTEXT),
+        (("--header", f"traceparent: {CONTEXT}"), CONTEXT.replace("4bf9", "0000"), CONTEXT),
+        ((), "none", None),  # OpenTelemetry: what cannot be read counts as absent
+        ((), CONTEXT.upper(), None),
+    ],
+)
+def test_trace_context(
+    options: tuple[str, ...], inherited: str | None, sent: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    if inherited:
+        monkeypatch.setenv("TRACEPARENT", inherited)
+    parsed = build_parser().parse_args(["classify", "a.jpg", *options])
+    assert server_options(parsed)["access"].headers.get("traceparent") == sent
+
+
+@pytest.mark.parametrize("wrong", ["", "00", f"ff{CONTEXT[2:]}", f"00-{32 * '0'}-00f067aa0ba902b7-01"])
+def test_a_trace_context_that_is_none(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        build_parser().parse_args(["classify", "a.jpg", "--traceparent", wrong])
+    assert "must be version, trace, span and flags in hex, such as 00-1111" in capsys.readouterr().err

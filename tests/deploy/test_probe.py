@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 from deploy_support import DEPLOY, ROOT, container, needs_tools, render
 from resnet50_triton.server.process import Ports, Server
 
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
+SERVING = b"\x08\x01"
 PROBE = DEPLOY / "docker" / "resnet50-ready"
 
 
@@ -70,6 +72,15 @@ def test_without_a_working_card_it_is_not_ready(ready: int, metrics: str, works:
         done = probe(url, url)
     assert (done.returncode == 0) == works
     assert words in done.stderr
+
+
+@pytest.mark.server
+def test_grpc_health(server: Server) -> None:
+    """The standard service, as gRPC probes ask it; the messages are so small that they are written out here."""
+    with grpc.insecure_channel(server.grpc_url) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        assert check(b"", timeout=60) == SERVING
+        assert check(b"\x0a\x04none", timeout=60) == SERVING  # Triton answers for the server, whatever is asked for
 
 
 def _wait(ports: Ports, works: bool, timeout_s: float) -> None:

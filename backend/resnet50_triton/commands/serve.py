@@ -43,6 +43,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "'triton-grpc-protocol-admin-key: KEY' (default: closed, except shared memory on 127.0.0.1)",
     )
     c.add_argument(
+        "--otlp",
+        metavar="URL",
+        help="send a trace of each request to the OpenTelemetry collector at this URL, OTLP over HTTP: "
+        "http://collector:4318; --option=--trace-config=rate=100 traces every hundredth",
+    )
+    c.add_argument(
         "--option",
         action="append",
         default=[],
@@ -65,6 +71,7 @@ def run(args: Namespace) -> int:
     from ..server.access import Access, read_admin_key
     from ..server.addresses import Ports
     from ..server.supervise import serve_until_done
+    from ..server.tracing import trace_options
 
     ports = Ports(args.host, args.http_port, args.grpc_port, args.metrics_port)
     if args.free_ports:
@@ -80,5 +87,6 @@ def run(args: Namespace) -> int:
         raise WrongUsage(
             "give --sample DIRECTORY, or both --xclbin and --fcweights, or --model-repository DIRECTORY|URL"
         )
-    options = [*access.options((ports.host, ports.http_host or ports.host), args.option), *args.option]
+    traces = trace_options(args.otlp) if args.otlp else []
+    options = [*access.options((ports.host, ports.http_host or ports.host), args.option), *traces, *args.option]
     return serve_until_done(models, ports, args.log, args.run, options)

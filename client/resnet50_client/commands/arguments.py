@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,13 @@ def add_server(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
         metavar="S",
         help="during a run, how long to retry while the server is unavailable or fails (default 30)",
     )
+    server.add_argument(
+        "--traceparent",
+        type=traceparent,
+        metavar="ID",
+        help="W3C trace context to send with each request, 00-TRACE-SPAN-01 in hex (default: of the environment, "
+        "TRACEPARENT)",
+    )
     access = parser.add_argument_group("access")
     access.add_argument("--tls-ca", type=Path, metavar="FILE", help="certificates to trust (PEM; default the system's)")
     access.add_argument("--tls-cert", type=Path, metavar="FILE", help="the client's certificate (PEM), for mutual TLS")
@@ -98,7 +107,8 @@ def images_and_labels(options: argparse.Namespace) -> tuple[Images, Labels]:
 
 def server_options(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of AsyncClient that say where the server is."""
-    headers = {}
+    context = options.traceparent or _inherited_traceparent()
+    headers = {"traceparent": context} if context else {}
     for header in options.header:
         name, colon, value = header.partition(":")
         if not colon or not name.strip():
@@ -130,6 +140,23 @@ def model_options(options: argparse.Namespace) -> dict[str, Any]:
         "shm": options.shm,
         "names": read_names(names) if names else None,
     }
+
+
+def traceparent(text: str) -> str:
+    """A trace context as W3C writes it."""
+    if not re.fullmatch(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", text):
+        raise argparse.ArgumentTypeError(
+            f"must be version, trace, span and flags in hex, such as 00-{32 * '1'}-{16 * '2'}-01, not '{text}'"
+        )
+    return text
+
+
+def _inherited_traceparent() -> str | None:
+    """That of the environment, by OpenTelemetry's name; what is none is ignored, as its specification asks."""
+    try:
+        return traceparent(os.environ.get("TRACEPARENT", ""))
+    except argparse.ArgumentTypeError:
+        return None
 
 
 def positive(text: str) -> int:
