@@ -28,6 +28,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "deploy/docker/README.md": "images.md",
+    "deploy/helm/resnet50-pynq/README.md": "chart.md",
 }
 MODULES = [
     "runtime.instance", "runtime.kernel", "cards", "xclbin.container", "xclbin.kernel_info", "weights", "decode",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,15 +27,18 @@ from deploy_support import (
 )
 from resnet50_triton.cli import build_parser
 from resnet50_triton.runtime.metrics import FAMILIES
+from resnet50_triton.server.process import Server
 from resnet50_triton.triton.parameters import PREPROCESS, RESNET50
 
 pytestmark = needs_tools
 NAMED = {path.stem: path for path in VALUES}
+EVERYTHING = Path(__file__).with_name("everything.yaml")  # what no file of values uses
+CLAIMS = ("-f", NAMED["u250"], "--set", "card.resource=,card.deviceClass=u250.example.com")
 IMAGE = ("--set", "image.repository=registry.example.com/resnet50-pynq")
 
 
 def test_lint() -> None:
-    for path in VALUES:
+    for path in (*VALUES, EVERYTHING):
         done = run("helm", "lint", "--strict", CHART, "-f", path)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -45,6 +50,11 @@ BREAKS = {  # what stands in a manifest, what to put there, and what the schemas
         ("minReplicaCount: 2", "minReplicaCount: two", "minReplicaCount"),
         ("port: metrics\n      path", "prot: metrics\n      path", "prot: Extra inputs"),
     ],
+    "everything": [
+        ("alert: Resnet50NoCardWorks", "alarm: Resnet50NoCardWorks", "alarm: Extra inputs"),
+        ("pathType: Exact", "pathTypes: Exact", "'pathType' is a required property"),
+    ],
+    "claims": [("deviceClassName", "deviceClass", "deviceClass")],
     "serving-runtime": [
         ("protocolVersions", "protocolVersion", "unknown field protocolVersion"),
         ("medium: Memory", "media: Memory", "media"),
@@ -63,12 +73,13 @@ def validated() -> tuple[dict[str, list[str] | None], dict[str, list[str] | None
     In one go, because loading the schemas takes seconds.
     """
     sources = {name: template("-f", path).stdout for name, path in NAMED.items()}
+    sources |= {"everything": template("-f", EVERYTHING).stdout, "claims": template(*CLAIMS).stdout}
     sources |= {path.stem: path.read_text() for path in (DEPLOY / "kserve").glob("*.yaml")}
     good = [text for source in sources.values() for text in split(source)]
     broken = {}
     for name, breaks in BREAKS.items():
         for before, after, words in breaks:
-            (document,) = (text for text in split(sources[name]) if before in text)
+            (document, *_) = (text for text in split(sources[name]) if before in text)
             broken[words] = document.replace(before, after)
     results = validate(good + list(broken.values()))
     return dict(zip(good, results, strict=False)), dict(zip(broken, results[len(good) :], strict=True))
@@ -79,7 +90,7 @@ def test_every_manifest_fits_its_schema(validated: tuple[dict[str, list[str] | N
     assert len(good) >= 20
     assert [errors for errors in good.values() if errors] == []
     without = [yaml.safe_load(text)["kind"] for text, errors in good.items() if errors is None]
-    assert without == ["GRPCRoute"]  # no package of the index has the Gateway API's
+    assert set(without) == {"GRPCRoute"}  # no package of the index has the Gateway API's
 
 
 @pytest.mark.parametrize("words", [words for breaks in BREAKS.values() for _, _, words in breaks])
@@ -92,7 +103,11 @@ def test_a_broken_manifest_is_found(words: str, validated: tuple[object, dict[st
     ("settings", "words"),
     [
         ({}, "image.repository: name the image"),
-        ({"card.name": "xrt:0"}, "/card/resource"),
+        ({"card.name": "xrt:0"}, "/card"),
+        ({"card.resource": "xilinx.com/fpga", "card.deviceClass": "u250.example.com"}, "/card"),
+        ({"ingress.enabled": "true"}, "/ingress/host"),
+        ({"service.type": "ExternalName"}, "/service/type"),
+        ({"traces.otlp": "collector:4318"}, "/traces/otlp"),
         ({"card.name": "xrt:0", "card.resource": "xilinx.com/fpga-u250"}, "/model/sample"),
         ({"card.name": "gpu:0"}, "/card/name"),
         ({"model.sample": "false"}, "/model"),
@@ -156,7 +171,7 @@ def test_selectors_select_the_pods_and_no_others(values: Path) -> None:
             for d in rendered
             if d["kind"] == "Service" and monitor.items() <= d["metadata"]["labels"].items()
         ]
-        assert services == ["fpga-resnet50-pynq"]  # not the headless one as well: every sample would count twice
+        assert services == ["fpga-resnet50-pynq-pods"]  # not the other one as well: every sample would count twice
 
 
 def test_who_may_connect() -> None:
@@ -180,6 +195,101 @@ def test_who_may_connect() -> None:
     }
     assert egress["software"] == []
     assert {port["port"] for rule in egress["autoscaled"] for port in rule["ports"]} == {443, 53}
+
+
+def test_metrics_are_never_at_the_service_that_leads_outside() -> None:
+    services = {
+        document["metadata"]["name"]: [port["name"] for port in document["spec"]["ports"]]
+        for document in render("-f", EVERYTHING)
+        if document["kind"] == "Service"
+    }
+    assert services == {"fpga-resnet50-pynq": ["grpc", "http"], "fpga-resnet50-pynq-pods": ["grpc", "metrics"]}
+
+
+def test_the_collector_may_be_called() -> None:
+    ports = {
+        url: [
+            port["port"]
+            for rule in of_kind(render(*IMAGE, "--set", f"traces.otlp={url}"), "NetworkPolicy")["spec"]["egress"]
+            for port in rule["ports"]
+        ]
+        for url in ("http://collector:4318", "https://10.0.0.1/v1/traces", "http://10.0.0.1")
+    }
+    assert [numbers[0] for numbers in ports.values()] == [4318, 443, 80]
+    assert all(53 in numbers for numbers in ports.values())
+
+
+def test_rules_and_dashboard_are_those_of_the_monitoring(tmp_path: Path) -> None:
+    """In a packaged chart too, whose files are no links any more."""
+    assert run("helm", "package", CHART, "--destination", tmp_path).returncode == 0
+    (package,) = tmp_path.glob("*.tgz")
+    done = run("helm", "template", "fpga", package, "--namespace", NAMESPACE, "-f", EVERYTHING)
+    assert done.stdout == template("-f", EVERYTHING).stdout
+    rendered = [document for document in yaml.safe_load_all(done.stdout) if document]
+    monitoring = DEPLOY / "monitoring"
+    assert of_kind(rendered, "PrometheusRule")["spec"] == yaml.safe_load((monitoring / "rules.yml").read_text())
+    dashboard = of_kind(rendered, "ConfigMap")
+    assert list(dashboard["data"].values()) == [(monitoring / "grafana-dashboard.json").read_text()]
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_what_is_added_to_a_pod_is_in_it() -> None:
+    rendered = render("-f", EVERYTHING)
+    template = of_kind(rendered, "Deployment")["spec"]["template"]
+    assert template["metadata"]["labels"]["team"] == template["metadata"]["annotations"]["team"] == "vision"
+    assert template["spec"]["serviceAccountName"] == of_kind(rendered, "ServiceAccount")["metadata"]["name"] == "models"
+    assert template["spec"]["priorityClassName"] == "inference"
+    assert container(rendered)["args"][-1] == "--option=--log-verbose=1"
+    assert "--otlp=http://collector.observability:4318" in container(rendered)["args"]
+    assert {"name": "AWS_DEFAULT_REGION", "value": "eu-central-1"} in container(rendered)["env"]
+    assert template["spec"]["volumes"][-1]["name"] == container(rendered)["volumeMounts"][-1]["name"] == "certificates"
+
+
+def test_a_card_can_be_claimed() -> None:
+    rendered = render(*CLAIMS)
+    (request,) = of_kind(rendered, "ResourceClaimTemplate")["spec"]["spec"]["devices"]["requests"]
+    assert (request["exactly"]["deviceClassName"], request["exactly"]["count"]) == ("u250.example.com", 1)
+    (claim,) = of_kind(rendered, "Deployment")["spec"]["template"]["spec"]["resourceClaims"]
+    assert claim["resourceClaimTemplateName"] == of_kind(rendered, "ResourceClaimTemplate")["metadata"]["name"]
+    assert container(rendered)["resources"]["claims"] == [{"name": claim["name"]}]
+    assert not any("/" in name for name in container(rendered)["resources"]["limits"])
+
+
+@pytest.mark.parametrize("values", ["software", "tls"])
+def test_helms_test_does_not_serve(values: str) -> None:
+    pod = of_kind(render("-f", NAMED[values]), "Pod")
+    service = next(d for d in render("-f", NAMED[values]) if d["kind"] == "Service")
+    assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    security = pod["spec"]["containers"][0]["securityContext"]
+    assert security == container(render("-f", NAMED[values]))["securityContext"]
+    folder = "/etc/resnet50-pynq/tls"
+    assert (folder in pod["spec"]["containers"][0]["args"]) == (values == "tls")
+
+
+@pytest.mark.server
+def test_helms_test_passes(server: Server, sample: Path) -> None:
+    """Its program, against a server on this machine."""
+    (pod,) = (d for d in render(*IMAGE) if d["kind"] == "Pod")
+    program, address = pod["spec"]["containers"][0]["args"]
+    assert address == "fpga-resnet50-pynq:8001"
+    program = program.replace("/opt/resnet50-pynq/sample", str(sample))
+    done = subprocess.run([sys.executable, "-c", program, server.grpc_url], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "LOGITS (1000,)" in done.stdout
+
+
+def test_the_readme_is_what_its_program_writes() -> None:
+    written = runpy.run_path(str(CHART.parent / "readme.py"))["build"]()
+    assert written == (CHART / "README.md").read_text(), "run deploy/helm/readme.py"
+    assert len(re.findall(r"^\| `", written, re.MULTILINE)) > 60
+
+
+def test_kserve_leaves_http_closed() -> None:
+    (served,) = yaml.safe_load((DEPLOY / "kserve" / "serving-runtime.yaml").read_text())["spec"]["containers"]
+    assert "--http-host=127.0.0.1" in served["args"]
+    assert [(port["name"], f"--grpc-port={port['containerPort']}" in served["args"]) for port in served["ports"]] == [
+        ("h2c", True)
+    ]
 
 
 def test_a_card_comes_from_the_device_plugin() -> None:
@@ -218,7 +328,7 @@ def test_autoscaling_asks_for_metrics_that_there_are() -> None:
     ours = set(re.findall(r"resnet50_\w+(?=\{)", " ".join(queries)))
     assert ours
     assert ours <= set(FAMILIES)
-    assert all(f'namespace="{NAMESPACE}",service="fpga-resnet50-pynq"' in query for query in queries)
+    assert all(f'namespace="{NAMESPACE}",service="fpga-resnet50-pynq-pods"' in query for query in queries)
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool (Debian's package prometheus has it)")
@@ -231,7 +341,7 @@ def test_autoscaling_by_numbers(tmp_path: Path) -> None:
     scaled = of_kind(render("-f", NAMED["autoscaled"], *cards), "ScaledObject")["spec"]
     images, queue, waiting = (trigger["metadata"]["query"] for trigger in scaled["triggers"])
     assert [float(trigger["metadata"]["threshold"]) for trigger in scaled["triggers"]] == [200, 2, 512]
-    labels = f'{{namespace="{NAMESPACE}",service="fpga-resnet50-pynq",model="%s",pod="%s"}}'
+    labels = f'{{namespace="{NAMESPACE}",service="fpga-resnet50-pynq-pods",model="%s",pod="%s"}}'
     rates = {  # a second, of each pod
         "resnet50_images_total": 270,
         "resnet50_kernel_seconds_sum": 0.45,

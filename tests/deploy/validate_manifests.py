@@ -20,6 +20,7 @@ import yaml
 
 Document = dict[str, Any]
 KUBERNETES = ("1.27", "1.37")  # the oldest that the chart says it is for, and the newest that there are schemas of
+CLAIMS = "1.37"  # of devices: their kinds and a pod's field for them differed in releases that had them behind a gate
 KSERVE = Path(sys.prefix) / "kserve" / "models"
 POD_PARTS = {"list[V1Container]": "containers", "list[V1Volume]": "volumes"}
 
@@ -32,9 +33,10 @@ def validate(document: Document) -> Iterator[str]:
 
         yield from by_model(ScaledObject, document)
     elif group == "monitoring.coreos.com":
-        from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
+        from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 
-        yield from by_model(ServiceMonitor, document)
+        models = {"PrometheusRule": PrometheusRule, "ServiceMonitor": ServiceMonitor}
+        yield from by_model(models[document["kind"]], document)
     elif group == "serving.kserve.io":
         pod: Document = {"containers": [], "volumes": []}
         version = document["apiVersion"].rpartition("/")[2].capitalize()
@@ -48,7 +50,8 @@ def validate(document: Document) -> Iterator[str]:
 
 
 def by_kubernetes(document: Document) -> Iterator[str]:
-    for version in KUBERNETES:
+    pod = document.get("spec", {}).get("template", {}).get("spec", {})
+    for version in (CLAIMS,) if "resourceClaims" in pod or document["kind"] == "ResourceClaimTemplate" else KUBERNETES:
         try:
             kubernetes_validate.validate(document, version, strict=True)
         except kubernetes_validate.ValidationError as error:
