@@ -33,7 +33,7 @@ def lines(title: str, x_name: str, y_name: str, series: Sequence[Line], *, is_lo
     ticks = _powers(low, high) if is_log else _steps(high)
     high = max(high, ticks[-1])
     x_at = _scale(math.log(xs[0]), math.log(xs[-1]), LEFT + 8, WIDTH - RIGHT - 8)
-    y_at = _scale(_log(low, is_log), _log(high, is_log), HEIGHT - BOTTOM, TOP + 20)
+    y_at = _scale(_log(low, is_log), _log(high, is_log), HEIGHT - BOTTOM, TOP + 28)
     parts = []
     for tick in ticks:
         y = y_at(_log(tick, is_log))
@@ -50,7 +50,7 @@ def lines(title: str, x_name: str, y_name: str, series: Sequence[Line], *, is_lo
     legend = {line.name: COLOURS[line.colour] for line in series if not line.is_dashed}
     parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 8, x_name, "middle"))
     parts.append(_text(LEFT - 50, TOP + 8, y_name, "start"))
-    return _svg(title, HEIGHT, [*parts, *_legend(legend, TOP + 8, LEFT + 80)])
+    return _svg(title, HEIGHT, [*parts, *_legend(legend, TOP + 8, LEFT + 66)])
 
 
 def bars(title: str, groups: Mapping[str, Mapping[str, float]], unit: str) -> str:
@@ -105,7 +105,7 @@ def _legend(entries: Mapping[str, str], y: float, x: float) -> list[str]:
     """Squares with names, in as many lines as they need."""
     parts, begin = [], x
     for name, colour in entries.items():
-        width = 24 + 6.6 * len(name)
+        width = 24 + 6.2 * len(name)
         if x + width > WIDTH - RIGHT:
             x, y = begin, y + 16
         parts += [f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{colour}"/>']
