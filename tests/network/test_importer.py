@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from hls_checkout import random_network, write_checkout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from resnet50_triton.cli import main
 from resnet50_triton.errors import BadNetwork
 from resnet50_triton.network.hls_source import HlsSource
 from resnet50_triton.network.importer import import_checkout
@@ -55,6 +57,18 @@ def test_a_random_network(checkout: Path) -> None:
     started_s = time.process_time()
     assert_equal(import_checkout(checkout), random_network(1))
     assert time.process_time() - started_s < 10
+
+
+def test_the_class_names_beside_it(checkout: Path, tmp_path: Path) -> None:
+    names = [f"thing {i}, no {i}" for i in range(1000)]
+    words = ["import-network", str(checkout), "-o", str(tmp_path / "net.npz"), "--names", str(tmp_path / "names.txt")]
+    for content, code in ((pickle.dumps(dict(enumerate(names))), 0), (b"cos\nsystem\n.", 1)):
+        (checkout / "host").mkdir(exist_ok=True)
+        (checkout / "host" / "labels.pkl").write_bytes(content)
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == code
+        assert (tmp_path / "names.txt").read_text().splitlines() == names  # of the first, which stays
 
 
 def test_another_spelling_of_the_trained_network(tmp_path: Path, shared_data: Path) -> None:

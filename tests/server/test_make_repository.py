@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import stat
 from pathlib import Path
@@ -45,7 +46,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_it_can_be_taken_anywhere(files: Path, tmp_path: Path) -> None:
     (files / "net.npz").write_bytes(random_network(3).to_bytes())
-    more = [f"--labels={files / 'labels.txt'}", f"--set=resnet50.network={files / 'net.npz'}"]
+    names = [f"thing, {i}" for i in range(1000)]
+    (files / "labels.pkl").write_bytes(pickle.dumps(dict(enumerate(names))))
+    more = [f"--labels={files / 'labels.pkl'}", f"--set=resnet50.network={files / 'net.npz'}"]
     assert make(files, tmp_path / "models", *more, "--card=timing:0", "--preset=latency") == 0
     uuid = read_xclbin(files / "card.xclbin").uuid
     shutil.rmtree(files)
@@ -58,7 +61,7 @@ def test_it_can_be_taken_anywhere(files: Path, tmp_path: Path) -> None:
     assert values["network"] == moved / "network.npz"
     assert values["xclbin_uuid"] == read_xclbin(values["xclbin"]).uuid == uuid
     assert (values["card"], values["kernel_batch_size"]) == ("timing:0", 1)
-    assert len((moved / "labels.txt").read_text().splitlines()) == 1000
+    assert (moved / "labels.txt").read_text().splitlines() == names
     assert (moved.parent / "classify" / "1").is_dir()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pickle
 import re
 import shutil
 import signal
@@ -114,6 +115,23 @@ def test_profile_and_accuracy(sample: Path, pictures: Path, expected: dict[str, 
     assert re.search(r"^count( +20\.0+){6}$", result.stdout, re.MULTILINE)
 
 
+def test_several_cards_and_names_of_the_originals_pickle(
+    sample: Path, pictures: Path, expected: dict[str, list[int]], tmp_path: Path
+) -> None:
+    """What the original's MPI script is for, and its notebook's labels.pkl."""
+    names, pickled, out = [f"thing {i}, no {i}" for i in range(1000)], tmp_path / "labels.pkl", tmp_path / "out.csv"
+    pickled.write_bytes(pickle.dumps(dict(enumerate(names))))
+    options = ("--card", "software:0,software:1", "--max_bs", 4, "--names", pickled, "--outfile", out)
+    result = command("infer", *deployment(sample), "--img_path", pictures, *options)
+    assert result.returncode == 0, result.stderr
+    assert "software:0" in result.stdout.splitlines()[0]
+    assert "software:1" in result.stdout.splitlines()[0]
+    header, rows = read(out)
+    assert header == [*COLUMNS, "Class Name"]
+    assert {name: classes(row) for name, row in rows.items()} == expected
+    assert {name: row["Class Name"] for name, row in rows.items()} == {n: names[ids[0]] for n, ids in expected.items()}
+
+
 def test_one_image_on_the_screen(sample: Path, pictures: Path, expected: dict[str, list[int]]) -> None:
     name = sorted(expected)[3]
     result = command("infer", *deployment(sample), "--img_path", pictures / name, "--profile")
@@ -188,6 +206,7 @@ def test_nothing_but_bad_images_is_a_failure(sample: Path, tmp_path: Path) -> No
         ({"labels": "labels"}, "line 2 is 'b.jpg tench', expected '<filename> <class id"),
         ({"labels": "twice"}, "line 3 gives a.jpg another class"),
         ({"labels": "nowhere"}, "--labels nowhere: cannot be read"),
+        ({"names": "good"}, "class names good: 1 names, expected 1000"),
         ({"outfile": "nowhere/out.csv"}, "there is no folder nowhere; make it first"),
         ({"labels": "good", "card": "timing:0"}, "card 'timing:0' computes nothing"),
     ],
@@ -225,7 +244,7 @@ def test_the_flags_are_the_originals() -> None:
     text = command("infer", "--help").stdout
     flags = set(re.findall(r"--\w+", text)) - {"--help"}
     originals = "xclbin fcweights img_path max_bs preprocess_workers profile outfile labels"
-    assert flags == {f"--{name}" for name in originals.split()} | {"--card"}
+    assert flags == {f"--{name}" for name in originals.split()} | {"--card", "--names"}
     assert text.count("(default: 1)") == 2
     for missing in ("--xclbin", "--fcweights", "--img_path"):
         given = {"--xclbin": "a", "--fcweights": "b", "--img_path": "c"}

@@ -36,8 +36,3 @@ def add_files(parser: ArgumentParser | argparse._ArgumentGroup, required: bool =
     parser.add_argument(
         "--fcweights", type=Path, required=required, help="the FC weights: 1000 x 2048 int8, CSV or .npy"
     )
-
-
-def add_default_card(parser: ArgumentParser) -> None:
-    """The --card of a command whose default is the card that the xclbin is for."""
-    parser.add_argument("--card", help="software:N or xrt:N (default: the card that the xclbin is for)")

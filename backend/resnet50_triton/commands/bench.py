@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..xclbin.u250 import PLATFORM
-from .arguments import add_default_card, amount, positive
+from .arguments import amount, positive
 
 SWEEP_SECONDS = 10.0  # a software card would need half an hour for the original's hundred runs of each size
 
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"start no run after this (default: with --sweep {SWEEP_SECONDS:g} for each size, otherwise no limit)",
     )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    add_default_card(parser)
+    parser.add_argument("--card", help="software:N or xrt:N (default: the card that the xclbin is for)")
 
 
 def _sizes(text: str) -> list[int]:

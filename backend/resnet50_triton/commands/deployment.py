@@ -17,7 +17,7 @@ def add_deployment(parser: ArgumentParser) -> None:
     """Files, card, parameters."""
     files = parser.add_argument_group("what is deployed")
     add_files(files)
-    files.add_argument("--labels", type=Path, help="class names, one a line, for the classification extension")
+    files.add_argument("--labels", type=Path, help="class names, one a line, or labels.pkl")
     files.add_argument(
         "--sample", type=Path, metavar="DIRECTORY", help="serve the sample in this folder instead of files"
     )

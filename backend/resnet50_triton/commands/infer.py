@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from .arguments import add_default_card, add_files, positive
+from .arguments import add_files, positive
 
 HELP = "classify images without Triton (the original's multithreaded application)"
 
@@ -21,7 +21,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--profile", action="store_true", help="also report the times of each image")
     parser.add_argument("--outfile", type=Path, help="write the results to this CSV file (default: print them)")
     parser.add_argument("--labels", type=Path, help="ground truth, '<filename> <class id>' a line: print the accuracy")
-    add_default_card(parser)
+    parser.add_argument("--names", type=Path, help="class names: a name a line, or the original's labels.pkl")
+    parser.add_argument(
+        "--card", help="software:N or xrt:N, several separated by commas (default: the card that the xclbin is for)"
+    )
 
 
 def run(args: Namespace) -> int:
@@ -37,6 +40,7 @@ def run(args: Namespace) -> int:
         args.profile,
         args.outfile,
         args.labels,
+        args.names,
         args.card,
     )
     return 0 if done else 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..class_names import read_class_names
 from ..errors import BadParameter, SetupError
 from ..files import replaced_folder
 from ..tensors import kernel_outputs
@@ -39,7 +40,7 @@ class Deployment:
     Args:
         xclbin: the xclbin.
         fcweights: the FC weights.
-        labels: class names, one a line.
+        labels: class names, one a line, or the original's labels.pkl.
         card: as in the parameter `card`.
         parameters: by model, parameters to set: {"resnet50": {"threads": "4"}}. They stand above the rest.
         preset: one of `presets.PRESETS`.
@@ -88,7 +89,9 @@ class Deployment:
                 for name, value in values.items():
                     config.parameters[name].string_value = value
         add_batch_strategy(directory / KERNEL_MODEL)
-        if self.labels:
+        if self.labels and self.labels.suffix == ".pkl":
+            (directory / KERNEL_MODEL / LABELS).write_text("\n".join(read_class_names(self.labels)))
+        elif self.labels:
             _copy(self.labels, directory / KERNEL_MODEL / LABELS)
         if (path := directory / ENSEMBLE / "config.pbtxt").is_file():
             kernel = read_config(directory / KERNEL_MODEL / "config.pbtxt")

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from ..class_names import read_class_names
 from ..errors import BadParameter
 from ..files import write_atomically
 from ..xclbin.kernel_info import read_xclbin
@@ -25,6 +26,7 @@ def infer(
     profile: bool = False,
     outfile: Path | None = None,
     labels: Path | None = None,
+    names: Path | None = None,
     card: str | None = None,
 ) -> int:
     """Classify an image or the files of a folder and print what the original printed.
@@ -38,7 +40,8 @@ def infer(
         profile: also give the times of each image.
         outfile: CSV to write the results to, instead of printing them.
         labels: the true classes, `<filename> <class id>` a line: then the accuracy is printed.
-        card: instead of the one that the xclbin is for.
+        names: the classes' names, for `read_class_names`: then the best class's is in a column of its own.
+        card: instead of the one that the xclbin is for; several are separated by commas.
 
     Returns:
         How many images were classified; the others are reported on standard error.
@@ -49,7 +52,8 @@ def infer(
     truth = None if labels is None else read_labels(labels)
     if outfile is not None and not outfile.parent.is_dir():
         raise BadParameter(f"--outfile {outfile}: there is no folder {outfile.parent}; make it first")
-    paths = find_images(img_path, [path for path in (labels, outfile) if path is not None])
+    class_names = None if names is None else read_class_names(names)
+    paths = find_images(img_path, [path for path in (labels, names, outfile) if path is not None])
     chosen = default_card(read_xclbin(xclbin), card)
     if truth is not None and chosen.startswith("timing:"):
         raise BadParameter(f"--labels: card '{chosen}' computes nothing, so its answers have no accuracy; leave it out")
@@ -62,7 +66,7 @@ def infer(
     for outcome in outcomes:
         if outcome.error:
             print(f"resnet50-pynq: {outcome.path}: {outcome.error}", file=sys.stderr)
-    results = table(outcomes, profile)
+    results = table(outcomes, profile, class_names)
     if outfile is None:
         print(table_as_text(results))
     else:

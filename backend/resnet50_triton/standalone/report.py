@@ -76,13 +76,14 @@ def read_labels(path: Path) -> dict[str, int]:
     return labels
 
 
-def table(outcomes: Sequence[Outcome], profile: bool) -> Any:
-    """A pandas DataFrame with the original's columns; of a file that failed only its name."""
+def table(outcomes: Sequence[Outcome], profile: bool, class_names: Sequence[str] | None = None) -> Any:
+    """A pandas DataFrame with the original's columns, and perhaps the best class's name; of a failed file its name."""
     rows: list[dict[str, object]] = []
     for outcome in outcomes:
         row: dict[str, object] = {"File Name": str(outcome.path), "Prediction": ""}
         if not outcome.error:
             row["Prediction"] = f"[{' '.join(map(str, outcome.classes))}]"
+            row.update({"Class Name": class_names[outcome.classes[0]]} if class_names else {})
             row.update(outcome.timestamps.row() if profile else {})
         rows.append(row)
     return pd.DataFrame(rows)
