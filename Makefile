@@ -33,6 +33,10 @@ $(VENV)/.notebook: $(VENV)/.packages
 	@scripts/setup-packages $(BIN)/python "resnet50-pynq-triton[notebook]" $(INSTALLED)
 	@touch $@
 
+$(VENV)/.ray: $(VENV)/.packages
+	@scripts/setup-packages $(BIN)/python "ray[data]>=2.40" $(INSTALLED)
+	@touch $@
+
 .PHONY: setup
 setup: $(VENV)/.packages ## the virtual environment with both packages
 
@@ -61,7 +65,7 @@ test-xrt: $(VENV)/.tools sample ## the card xrt:0 under the genuine XRT, in emul
 	$(BIN)/python -m pytest tests/xrt $(ARGS)
 
 .PHONY: test-long
-test-long: $(VENV)/.tools sample ## the tests that take minutes
+test-long: $(VENV)/.tools $(VENV)/.ray sample ## the tests that take minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 .PHONY: test-machines
@@ -81,8 +85,8 @@ docs: $(VENV)/.docs ## build the documentation as a site, build/site/index.html;
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "build/site/index.html"
 
 .PHONY: notebook
-notebook: $(VENV)/.notebook sample ## notebooks/ in JupyterLab: images with their names, live plots of rate and power
-	$(BIN)/jupyter lab $(ARGS) notebooks/resnet50.ipynb
+notebook: $(VENV)/.notebook sample ## the notebook in JupyterLab: images with their names, live plots of rate and power
+	RESNET50_FILES=$(CURDIR)/$(SAMPLE) $(BIN)/jupyter lab $(ARGS) backend/resnet50_triton/notebooks/resnet50.ipynb
 
 .PHONY: wheels
 wheels: setup ## a wheel of each package, in build/wheels

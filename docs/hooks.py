@@ -31,9 +31,9 @@ PAGES = {
     "deploy/helm/resnet50-pynq/README.md": "chart.md",
 }
 MODULES = [
-    "runtime.instance", "runtime.kernel", "cards", "xclbin.container", "xclbin.kernel_info", "weights", "decode",
-    "network.parameters", "network.engine", "standalone.infer", "standalone.bench", "server.deploy", "server.process",
-    "triton.parameters", "tensors", "ranking", "errors",
+    "runtime.instance", "runtime.kernel", "cards", "xclbin.container", "xclbin.kernel_info", "weights", "class_names",
+    "decode", "network.parameters", "network.engine", "standalone.opened", "standalone.infer", "standalone.bench",
+    "server.deploy", "server.process", "triton.parameters", "tensors", "ranking", "errors",
 ]  # fmt: skip
 
 _log = logging.getLogger("mkdocs.hooks")  # whose warnings fail a strict build

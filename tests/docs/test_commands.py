@@ -32,7 +32,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.M))
 COMMANDS = {"console", "bash", "sh", "shell"}
 SCRIPTS = {"client.md"}  # its "bash" fences are programs, which other tests run
-FOLDERS = ("deploy/", "docs/", "model_repository/", "notebooks/", "tests/")
+FOLDERS = ("deploy/", "docs/", "model_repository/", "tests/")
 MARK = re.compile(r"^\s*\*Not run by a test: [^*]+\*$")
 # Programs of the machine, whose options are not ours to check: harmless, and the same everywhere.
 FAMILIAR = {".", "source", "export", "cd", "ls", "mkdir", "cat", "touch", "curl", "pip", "jupyter", "perf_analyzer"}

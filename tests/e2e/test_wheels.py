@@ -64,6 +64,34 @@ def test_a_server_and_an_accuracy_run(run: Callable[..., str], place: Path) -> N
     assert summary["top1"]["share"] > 0.9
 
 
+PROGRAM = """\
+import numpy as np
+from resnet50_client import Client
+from resnet50_triton import open_kernel, read_class_names
+with open_kernel("card.xclbin", "fcweights.csv", batch_size=8) as kernel:
+    best: int = int(kernel.run(np.zeros((1, 224, 224, 3), np.uint8)).top5[0][0])
+    rate: float = kernel.measure(8, seconds=1).images_per_s
+names: list[str] = read_class_names("labels.pkl")
+Client("localhost").classify("photo.jpg")
+open_kernel("card.xclbin")
+kernel.run("photo.jpg")
+"""
+
+
+def test_types_reach_a_users_program(place: Path) -> None:
+    """By py.typed in both wheels: right use is right, and the two mistakes at the end are found."""
+    (place / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", place / "venv" / "bin" / "python"]
+    done = subprocess.run([*command, "program.py"], cwd=place, capture_output=True, text=True, timeout=600)
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert [line.split(":")[1] for line in errors] == ["10", "11"], done.stdout
+
+
+def test_pynq_finds_the_notebook(run: Callable[..., str], place: Path) -> None:
+    run("pynq", "get-notebooks", "--ignore-overlays", "--path", "delivered", "resnet50-triton")
+    assert (place / "delivered" / "resnet50-triton" / "resnet50.ipynb").is_file()
+
+
 def test_the_original_package_is_not_replaced(run: Callable[..., str], place: Path) -> None:
     """`resnet50-pynq` on the package index is Xilinx's: a stand-in of that name and ours live side by side."""
     source = place / "original"

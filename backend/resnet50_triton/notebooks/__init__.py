@@ -1,0 +1,1 @@
+"""The notebooks, where `pynq get-notebooks` finds them."""
