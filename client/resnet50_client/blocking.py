@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from resnet50_client.api import TOP, AsyncClient, ServerInfo
-from resnet50_client.endpoint import Access
+from resnet50_client.api import AsyncClient, ServerInfo
 from resnet50_client.images import Image
 from resnet50_client.prediction import Prediction
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _with_arguments_of(
+    theirs: Callable[Concatenate[AsyncClient, P], None],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Client, P], None]]:
+    """Give a method the arguments of another, for type checkers and for `help`."""
+
+    def give(ours: Callable[..., None]) -> Callable[Concatenate[Client, P], None]:
+        ours.__signature__ = inspect.signature(theirs)  # type: ignore[attr-defined]
+        return ours
+
+    return give
 
 
 class Client:
     """A client that blocks. It runs an AsyncClient on a thread of its own, so it works in notebooks too."""
 
-    def __init__(
-        self,
-        url: str | Sequence[str] | None = None,
-        *,
-        protocol: str | None = None,
-        access: Access | None = None,
-        model: str | None = None,
-        pixels: bool = False,
-        shm: bool = False,
-        top: int = TOP,
-        names: Sequence[str] | None = None,
-        concurrency: int | None = None,
-        timeout_s: float = 300.0,
-        retry_s: float = 30.0,
-    ) -> None:
+    @_with_arguments_of(AsyncClient.__init__)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         """Connect at once. The arguments are those of `AsyncClient`.
 
         Raises:
@@ -41,19 +41,7 @@ class Client:
             ServerUnavailable: no server answers.
             ModelMismatch: no such model, or other tensors than expected.
         """
-        self._client = AsyncClient(
-            url,
-            protocol=protocol,
-            access=access,
-            model=model,
-            pixels=pixels,
-            shm=shm,
-            top=top,
-            names=names,
-            concurrency=concurrency,
-            timeout_s=timeout_s,
-            retry_s=retry_s,
-        )
+        self._client = AsyncClient(*arguments, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="resnet50-client", daemon=True)
         self._thread.start()

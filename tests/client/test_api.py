@@ -177,22 +177,29 @@ def test_both_clients_have_the_same_arguments() -> None:
 
 PROGRAM = """\
 from pathlib import Path
-from resnet50_client import Client, Prediction
+from resnet50_client import AsyncClient, Client, Prediction
 client = Client("localhost:8001", concurrency=8, top=3)
 answers: list[Prediction] = client.classify("photo.jpg") + client.classify([Path("a"), b"", "c"])
 uuid: str | None = answers[0].xclbin_uuid
 card: str | None = answers[0].provenance.card if answers[0].provenance else None
+async def ask() -> Prediction:
+    async with AsyncClient(["a:8001", "b:8001"], protocol="http", logits=True, timeout_s=3) as client:
+        return (await client.classify("photo.jpg"))[0]
 Client(windw=3)
 client.classify(3)
+Client("localhost", top="3")
+AsyncClient(concurrency="8")
 """
 
 
 def test_types_reach_the_users_program(tmp_path: Path) -> None:
-    """Right use is right, and the two mistakes at the end are found."""
+    """Right use is right, and the four mistakes at the end are found."""
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path / "cache", "program.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     errors = [line for line in done.stdout.splitlines() if ": error: " in line]
-    assert [line.split(":")[1] for line in errors] == ["7", "8"], done.stdout
+    assert [line.split(":")[1] for line in errors] == ["10", "11", "12", "13"], done.stdout
     assert "windw" in errors[0]
     assert '"int"' in errors[1]
+    assert "top" in errors[2]
+    assert "concurrency" in errors[3]
