@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import itertools
 from collections.abc import Mapping, Sequence
@@ -13,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet50_client.accuracy import AccuracyCounts, Proportion
-from resnet50_client.comparison import Change
+from resnet50_client.comparison import Comparison
 from resnet50_client.images import Item, as_item
+from resnet50_client.plots import histogram, intervals, shown, svg
 from resnet50_client.screen import describe_class, printable
 from resnet50_client.summary import Summary, describe_file, describe_proportion
 
 WORST = 20  # classes, and pairs of classes
 LISTED = 200  # files of each kind of trouble
 THUMBNAIL = 112  # pixels, the longer side
-BARS = 40  # of a histogram
 FIFTHS = 5  # of the margins
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --dim: #667; --paper: #fff; --line: #d8dce2;
@@ -33,12 +34,15 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bot
 table { border-collapse: collapse } td, th { text-align: left; padding: .15rem .9rem .15rem 0; vertical-align: top }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 section { overflow-x: auto }
+td:not(:first-child) { white-space: nowrap } .facts td:last-child { white-space: normal; overflow-wrap: anywhere }
+.facts td:first-child { white-space: nowrap }
 th, .dim, figcaption { color: var(--dim); font-weight: normal }
 .verdict { font-weight: 600 } .good { color: var(--good) } .bad { color: var(--bad) }
 .gallery { display: flex; flex-wrap: wrap; gap: .8rem }
 figure { margin: 0; width: 9.5rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere }
 figure img, .none { height: 7rem; max-width: 9.5rem; object-fit: contain } .none { background: var(--line) }
-svg { max-width: 100%; min-width: 28rem; height: auto } svg text { fill: var(--dim); font-size: 11px }
+svg { width: 100%; max-width: 40rem; height: auto } svg text { fill: var(--dim); font-size: 12px }
+svg.wide { width: auto; max-width: none } @media (max-width: 30rem) { svg:not(.wide) text { font-size: 15px } }
 details { margin: .3rem 0 } @media print { body { margin: 0; max-width: none } section { break-inside: avoid } }
 """
 
@@ -57,19 +61,19 @@ def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
         f'<p class="verdict {"good" if summary.passed else "bad"}">{verdict}: {escape(summary.reason)}</p>',
         _section(
             "Top-1 and top-5, with 95 % intervals (Wilson)",
-            _intervals([("top-1", counts.top1), ("top-5", counts.top5)]),
+            intervals([("top-1", counts.top1), ("top-5", counts.top5)]),
         ),
         _section("The run", _table(summary.run_facts())),
         _section("Server", _table(summary.facts())),
         _section("Coverage", _coverage(summary)),
         _section(
             "Margin between the best class and the next",
-            _histogram(
+            histogram(
                 [
                     ("right", "--good", counts.margins[True].numbers()),
                     ("wrong", "--bad", counts.margins[False].numbers()),
                 ],
-                "",
+                "margin, in the accelerator's accumulators",
             ),
         ),
         _section("Accuracy by margin", _reliability(counts)),
@@ -84,18 +88,21 @@ def html_report(summary: Summary, items: Mapping[str, Item]) -> str:
     return _page("Accuracy report", parts)
 
 
-def compare_report(
-    lines: Sequence[str], lost: Sequence[Change], gained: Sequence[Change], names: Mapping[int, str]
-) -> str:
-    """The report of a comparison.
+def compare_report(comparison: Comparison, lines: Sequence[str], names: Mapping[int, str]) -> str:
+    """The report of a comparison. The images with a changed verdict are read again for their thumbnails.
 
     Args:
+        comparison: of two runs, A and B.
         lines: the figures.
-        lost, gained: images that the first run, or the second, alone has right; read again for their thumbnails.
         names: of classes.
     """
-    parts = ["<h1>Two runs compared</h1>", f"<pre>{chr(10).join(map(_text, lines))}</pre>"]
-    for title, changes in (("Right in A, wrong in B", lost), ("Wrong in A, right in B", gained)):
+    parts = [
+        "<h1>Two runs compared</h1>",
+        _table([tuple(line.split(maxsplit=1)) for line in lines]),
+        _section("Top-1, with 95 % intervals (Wilson)", intervals([("A", comparison.a), ("B", comparison.b)])),
+    ]
+    for title, was in (("Right in A, wrong in B", True), ("Wrong in A, right in B", False)):
+        changes = comparison.changes(was=was, becomes=not was)
         figures = []
         for file, *classes in changes[:LISTED]:
             label, before, after = (_text(describe_class(i, names.get(i))) for i in classes)
@@ -129,80 +136,25 @@ def _table(rows: Sequence[tuple[object, ...]], head: Sequence[str] = ()) -> str:
     """A table whose columns of numbers stand to the right."""
     if not rows:
         return ""
-    numeric = [isinstance(value, (int, float)) for value in rows[-1]]
+    numeric, kind = [isinstance(value, (int, float)) for value in rows[-1]], "" if head else " class=facts"
 
     def line(tag: str, values: Sequence[object]) -> str:
         cells = zip(values, numeric, strict=True)
-        return "".join(f"<{tag}{' class=n' * number}>{_text(_shown(value))}</{tag}>" for value, number in cells)
+        return "".join(f"<{tag}{' class=n' * number}>{_text(shown(value))}</{tag}>" for value, number in cells)
 
     lines = [f"<tr>{line('th', head)}</tr>"] if head else []
     lines += [f"<tr>{line('td', row)}</tr>" for row in rows]
-    return "<table>" + "\n".join(lines) + "</table>"
-
-
-def _shown(value: object) -> str:
-    """A number with the digits that count, anything else as text."""
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _intervals(proportions: Sequence[tuple[str, Proportion]]) -> str:
-    known = [(name, p) for name, p in proportions if p.trials]
-    foot = 40 * len(known)
-    lines = []
-    for percent in range(0, 101, 20):
-        x = 100 + 6 * percent
-        lines.append(f'<line x1="{x}" x2="{x}" y1="0" y2="{foot}" stroke="var(--line)"/>')
-        lines.append(f'<text x="{x}" y="{foot + 14}" text-anchor="middle">{percent} %</text>')
-    for i, (name, p) in enumerate(known):
-        y, (low, high) = 40 * i + 20, p.interval
-        lines.append(
-            f'<text x="0" y="{y + 4}">{name} {100 * p.share:.1f} %</text>'
-            f'<rect x="{100 + 600 * low:.1f}" y="{y - 7}" width="{max(2, 600 * (high - low)):.1f}" height="14" '
-            f'fill="var(--good)" opacity=".35"><title>{100 * low:.2f} to {100 * high:.2f} %</title></rect>'
-            f'<circle cx="{100 + 600 * p.share:.1f}" cy="{y}" r="4" fill="var(--good)"/>'
-        )
-    return f'<svg viewBox="-5 0 730 {foot + 20}" width="730" role="img">{"".join(lines)}</svg>' if known else ""
-
-
-def _histogram(series: Sequence[tuple[str, str, npt.NDArray[np.float64]]], unit: str) -> str:
-    """Bars of each series' share per bin, on one scale."""
-    filled = [(name, colour, values) for name, colour, values in series if len(values)]
-    if not filled:
-        return ""
-    everything = np.concatenate([values for _, _, values in filled])
-    low, high = float(everything.min()), float(np.quantile(everything, 0.995))
-    edges = np.linspace(low, high if high > low else low + 1, BARS + 1)
-    shares = [np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] / len(v) for _, _, v in filled]
-    tallest = max(float(share.max()) for share in shares)
-    bars = []
-    for (name, colour, _), share in zip(filled, shares, strict=True):
-        for i, height in enumerate(share):
-            if height:
-                tip = f"{name}: {height:.1%} from {_shown(float(edges[i]))} to {_shown(float(edges[i + 1]))} {unit}"
-                h = 120 * height / tallest
-                bars.append(
-                    f'<rect x="{16 * i + 1}" y="{120 - h:.1f}" width="14" height="{h:.1f}" fill="var({colour})" '
-                    f'opacity=".6"><title>{escape(tip)}</title></rect>'
-                )
-    least, most = _shown(low), _shown(float(edges[-1]))
-    ends = f'<text x="0" y="134">{least}</text><text x="640" y="134" text-anchor="end">{most}</text>'
-    note = "; the bars are shares of each" if len(filled) > 1 else ""
-    key = ", ".join(
-        f'<span style="color: var({colour})">{name}</span>: {len(v)}, median {_shown(float(np.median(v)))}'
-        for name, colour, v in filled
-    )
-    key = f"{key} {unit}".rstrip()
-    return f'<svg viewBox="0 0 640 140" width="640" role="img">{"".join(bars)}{ends}</svg><p>{key}{note}</p>'
+    return f"<table{kind}>" + "\n".join(lines) + "</table>"
 
 
 def _latency(milliseconds: npt.NDArray[np.float64]) -> str:
     """From sending to the answer, retries included."""
     if not len(milliseconds):
         return ""
-    rows = [tuple(float(q) for q in np.quantile(milliseconds, [0.5, 0.9, 0.99, 1]))]
-    return _histogram([("all", "--dim", milliseconds)], "ms") + _table(rows, ("50 %", "90 %", "99 %", "longest"))
+    found = [float(q) for q in np.quantile(milliseconds, [0.5, 0.9, 0.99, 1])]
+    marks = [(f"{name} {shown(value)} ms", value) for name, value in zip(("p50", "p90", "p99"), found[:3], strict=True)]
+    table = _table([tuple(found)], ("p50, ms", "p90, ms", "p99, ms", "longest, ms"))
+    return histogram([("requests", "--dim", milliseconds)], "latency, ms", marks) + table
 
 
 def _reliability(counts: AccuracyCounts) -> str:
@@ -227,8 +179,23 @@ def _every_class(summary: Summary) -> str:
         (summary.class_name(label), count.right, count.scored, f"{100 * count.right / count.scored:.0f} %")
         for label, count in sorted(summary.counts.worst_classes)
     ]
+    if not rows:
+        return ""
     table = _table(rows, ("class", "right", "of", "share"))
-    return f"<details><summary>{len(rows)} classes with scored images</summary>{table}</details>" if rows else ""
+    return f"<details><summary>{len(rows)} classes with scored images</summary>{table}</details>{_csv_of(summary)}"
+
+
+def _csv_of(summary: Summary) -> str:
+    """The same table to take away, in the page itself."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("class", "name", "right", "of", "top1", "low", "high"))
+    for label, count in sorted(summary.counts.worst_classes):
+        found = Proportion(count.right, count.scored)
+        bounds = [f"{share:.4f}" for share in (found.share, *found.interval)]
+        writer.writerow((label, summary.names.get(label), count.right, count.scored, *bounds))
+    content = base64.b64encode(text.getvalue().encode("utf-8", "surrogateescape")).decode()
+    return f'<p><a download="classes.csv" href="data:text/csv;base64,{content}">classes.csv</a></p>'
 
 
 def _coverage(summary: Summary) -> str:
@@ -275,14 +242,14 @@ def _matrix(summary: Summary) -> str:
     for (label, answer), count in confusion.items():
         for class_id in (label, answer):
             wrong[class_id] = wrong.get(class_id, 0) + count
-    shown = sorted(sorted(wrong, key=lambda class_id: -wrong[class_id])[:WORST])
+    chosen = sorted(sorted(wrong, key=lambda class_id: -wrong[class_id])[:WORST])
     size, left, top = 18, 190, 120
     cells = []
-    for y, label in enumerate(shown):
+    for y, label in enumerate(chosen):
         name = summary.class_name(label)
         cells.append(f'<text x="{left - 6}" y="{size * y + 13}" text-anchor="end">{_text(name[:28])}</text>')
         count_of = by_class.get(label)
-        for x, answer in enumerate(shown):
+        for x, answer in enumerate(chosen):
             right = count_of.right if count_of and answer == label else 0
             count = right or confusion.get((label, answer), 0)
             if count and count_of:
@@ -295,12 +262,11 @@ def _matrix(summary: Summary) -> str:
                     f'fill="var({colour})" '
                     f'opacity="{0.2 + 0.8 * count / count_of.scored:.2f}"><title>{_text(tip)}</title></rect>'
                 )
-    for x, answer in enumerate(shown):
+    for x, answer in enumerate(chosen):
         at = f"translate({left + size * x + 13} -4) rotate(-60)"
         cells.append(f'<text transform="{at}">{_text(summary.class_name(answer)[:20])}</text>')
-    width, height = left + size * len(shown) + 70, top + size * len(shown)
-    return (
-        f'<svg viewBox="0 {-top} {width} {height}" width="{width}" role="img">{"".join(cells)}</svg>'
+    width, height = left + size * len(chosen) + 70, size * len(chosen)
+    return svg(top, height, cells, width, f' class="wide" width="{width}"') + (
         '<p class="dim">Rows: what it is. Columns: what it is taken for. '
         "The stronger the colour, the more of the row's images.</p>"
     )

@@ -38,6 +38,7 @@ class Summary:
     concurrency: int
     min_top1: float | None  # per cent
     names: Mapping[int, str]  # of classes
+    data_set: str = ""  # as it was named
     resumed: int = 0  # images that the run had before it was resumed
     resumed_answered: int = 0  # those of them that were answered
     profile_table: Sequence[tuple[str, list[float]]] = ()
@@ -94,16 +95,21 @@ class Summary:
             ("cards", ", ".join(counts.cards or self.server.cards)),
             ("xclbin", ", ".join(counts.xclbins or self.server.xclbins)),
             ("client", __version__),
+            ("decoding", ", ".join(self.server.decoding)),
             ("not told", "" if self.server.tells_provenance else UNTOLD),
         ]
         return [(name, value) for name, value in rows if value]
 
     def run_facts(self) -> list[tuple[str, str]]:
         """When and how it was run, as rows of two."""
-        limit = "none" if self.min_top1 is None else f"{self.min_top1:g} %: {'passed' if self.passed else 'not passed'}"
+        is_reached = self.min_top1 is not None and 100 * self.counts.top1.share >= self.min_top1
+        limit = (
+            "none" if self.min_top1 is None else f"{self.min_top1:g} %, {'reached' if is_reached else 'not reached'}"
+        )
         speed = f"{self.images_per_s:.1f} images/s, {self.concurrency} in flight, {self.duration_s:.1f} s"
         return [
             ("date", datetime.now().astimezone().isoformat(" ", "seconds")),
+            ("data set", self.data_set),
             ("command", shlex.join(["resnet50-client", *self.command])),
             ("top-1 asked for", limit),
             ("speed", speed + (f"; {self.resumed} images were done before" if self.resumed else "")),

@@ -18,7 +18,7 @@ from resnet50_client.summary import describe_proportion
 
 HELP = "compare two runs over the same images: both accuracies, their difference, and which images changed"
 LISTED = 10  # images named for each kind of change; --json has them all
-SETTINGS = ("model", "decoded_in_the_client")
+SETTINGS = ("model", "decoding", "decoded_in_the_client")
 EXAMPLES = """\
 examples:
   resnet50-client compare before.sqlite after.sqlite
@@ -60,11 +60,12 @@ def run(options: argparse.Namespace) -> bool:
         comparison, names = Comparison(a, b), {**b.names, **a.names}
         lost = comparison.changes(was=True, becomes=False)
         gained = comparison.changes(was=False, becomes=True)
+        figures = summary_lines(comparison, (options.before, options.after))
+        figures += [f"settings  {name} is {x} in A, {y} in B" for name, x, y in _differing(a, b)]
         if options.json:
             print_plain(out, json.dumps(_as_json(comparison, lost, gained), indent=2))
         else:
-            lines = summary_lines(comparison, (options.before, options.after))
-            lines += [f"settings  {name} is {x} in A, {y} in B" for name, x, y in _differing(a, b)]
+            lines = list(figures)
             for kind, changes in (("lost", lost), ("gained", gained)):
                 lines += [f"{kind:<9} {_describe(change, names)}" for change in changes[:LISTED]]
                 if len(changes) > LISTED:
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> bool:
             for line in lines:
                 out.print(Text(line))
         if options.report:
-            page = compare_report(summary_lines(comparison, (options.before, options.after)), lost, gained, names)
+            page = compare_report(comparison, figures, names)
             with Replacement(options.report) as file:
                 file.write(page)
     return True
@@ -85,21 +86,23 @@ def summary_lines(comparison: Comparison, paths: tuple[Path, Path]) -> list[str]
     return [
         f"A         {describe_proportion(comparison.a)}  {paths[0]}",
         f"B         {describe_proportion(comparison.b)}  {paths[1]}",
-        f"B - A     {100 * comparison.difference:+.2f} points  (95 % interval {low:+.2f} to {high:+.2f})",
+        f"B-A       {100 * comparison.difference:+.2f} points  (95 % interval {low:+.2f} to {high:+.2f})",
         f"images    {comparison.images} in both, {comparison.equal} with the same answer, "
         f"{comparison.lost} right only in A, {comparison.gained} right only in B",
         f"McNemar   p = {p:.3g}: the difference is {'more than chance explains' if p < 0.05 else 'within chance'}",
     ]
 
 
-def _differing(a: Results, b: Results) -> list[tuple[str, object, object]]:
+def _differing(a: Results, b: Results) -> list[tuple[str, str, str]]:
     """What else was not the same in the two runs."""
-    settings: list[tuple[str, object, object]] = [
-        (name.replace("_", " "), a.about.get(name), b.about.get(name)) for name in SETTINGS
-    ]
-    xclbins = [", ".join(AccuracyCounts(run.db).xclbins) for run in (a, b)]
+    settings: list[tuple[str, object, object]] = [(name, a.about.get(name), b.about.get(name)) for name in SETTINGS]
+    xclbins = [list(AccuracyCounts(run.db).xclbins) for run in (a, b)]
     settings.append(("xclbin", xclbins[0], xclbins[1]))
-    return [setting for setting in settings if setting[1] != setting[2]]
+    return [(name.replace("_", " "), _shown(x), _shown(y)) for name, x, y in settings if x != y]
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _describe(change: Change, names: dict[int, str]) -> str:
