@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet50_client.database import unpack
+from resnet50_client.labels import GroundTruth, classes_of
 from resnet50_client.prediction import Prediction
 
 MISTAKES_KEPT = 48  # for the report
@@ -65,22 +66,22 @@ class ScoredPrediction:
     """A prediction beside its label. `right` and `in_top5` are None where there is nothing to compare."""
 
     prediction: Prediction
-    label: int | None
-    label_name: str | None = None
+    label: GroundTruth
+    label_name: str | None = None  # of the first, if there are several
 
     @property
     def right(self) -> bool | None:
-        """Whether the best class is the label."""
+        """Whether the best class is the label, or one of several."""
         if self.label is None or self.prediction.error is not None:
             return None
-        return self.prediction.class_ids[0] == self.label
+        return self.prediction.class_ids[0] in classes_of(self.label)
 
     @property
     def in_top5(self) -> bool | None:
-        """Whether one of the five best classes is the label."""
+        """Whether one of the five best classes is the label, or one of several."""
         if self.label is None or self.prediction.error is not None:
             return None
-        return self.label in self.prediction.class_ids[:5]
+        return not set(classes_of(self.label)).isdisjoint(self.prediction.class_ids[:5])
 
     @property
     def verdict(self) -> str:

@@ -44,6 +44,7 @@ class ServerInfo:
     cards: tuple[str, ...]  # as configured, such as "software:0"; empty if the server does not say
     xclbins: tuple[str, ...] = ()  # UUIDs, as configured
     tells_provenance: bool = False  # whether each answer says where and when it was computed
+    decoding: tuple[str, ...] = ()  # how the server brings images to 224x224, as configured: stretch or center_crop
 
     @property
     def computes_nothing(self) -> bool:
@@ -65,6 +66,7 @@ class AsyncClient:
         shm: bool = False,
         top: int = TOP,
         names: Sequence[str] | None = None,
+        logits: bool = False,
         concurrency: int | None = None,
         timeout_s: float = 300.0,
         retry_s: float = 30.0,
@@ -81,6 +83,7 @@ class AsyncClient:
             shm: pass images in shared memory; only for servers on this machine.
             top: classes to rank for each image.
             names: class names by id; None asks the server for them.
+            logits: keep all of an image's logits in its Prediction.
             concurrency: images in flight at once, 64 for each server if None. The servers make their batches from them.
             timeout_s: how long one request may take.
             retry_s: how long to go on trying while every server is unavailable or fails.
@@ -104,6 +107,7 @@ class AsyncClient:
         self.pixels = pixels
         self.shm = shm
         self.top = top
+        self.logits = logits
         self._access = access or Access()
         self._timeout_s = timeout_s
         self._retry_s = retry_s
@@ -200,6 +204,10 @@ class AsyncClient:
                 f"model '{self.model}' takes {', '.join(inputs)} and gives {', '.join(widths)}; "
                 f"this client sends {needed} and needs LOGITS or TOP5: {hint}"
             )
+        if self.logits and ranked != "LOGITS":
+            raise ModelMismatch(
+                f"logits were asked for, but model '{self.model}' gives class ids only: leave out logits"
+            )
         if self.top > widths[ranked]:
             raise ModelMismatch(
                 f"top {self.top} was asked for, but {ranked} of model '{self.model}' "
@@ -230,7 +238,7 @@ class AsyncClient:
         Raises:
             ServerUnavailable: no server answers.
         """
-        servers, models, cards, xclbins = set(), set(), set(), set()
+        servers, models, cards, xclbins, decoding = set(), set(), set(), set(), set()
         for connection in self._servers.connections:
             if str(connection.endpoint) in self.unreachable:
                 continue
@@ -240,6 +248,7 @@ class AsyncClient:
             facts = await connection.facts(self.model)
             cards.add(facts.cards)
             xclbins.add(facts.xclbin_uuid)
+            decoding.add(facts.decoding)
         return ServerInfo(
             url=", ".join(map(str, self.endpoints)),
             server=", ".join(sorted(servers)),
@@ -247,6 +256,7 @@ class AsyncClient:
             cards=tuple(sorted(cards - {""})),
             xclbins=tuple(sorted(xclbins - {""})),
             tells_provenance=PROVENANCE in self._outputs,
+            decoding=tuple(sorted(decoding - {""})),
         )
 
     async def statistics(self) -> dict[str, list[dict[str, Any]]]:
@@ -313,6 +323,8 @@ class AsyncClient:
             answer, connection = await self._infer(payload)
             prediction = replace(self._rank(item.name, answer), server=str(connection.endpoint))
             prediction = _with_origin(prediction, answer, connection)
+            if self.logits:
+                prediction = replace(prediction, logits=np.asarray(answer["LOGITS"], np.float32))
         except (RequestRefused, ServerFault) as error:
             prediction = Prediction(item.name, error=str(error), is_server_fault=isinstance(error, ServerFault))
         times = Times(start_ns, sent_ns, time.time_ns(), slot)

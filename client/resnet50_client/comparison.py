@@ -66,16 +66,16 @@ class Comparison:
             DatasetError: no image is scored in both, or one has different labels in them.
         """
         self._db = a.db
-        a.db.execute("CREATE TEMP TABLE other (file PRIMARY KEY, label, class, verdict)")
-        rows = b.db.execute(f"SELECT file, label, class, verdict FROM results WHERE {SCORED}")
+        a.db.execute("CREATE TEMP TABLE other (file PRIMARY KEY, labels, class, verdict)")
+        rows = b.db.execute(f"SELECT file, labels, class, verdict FROM results WHERE {SCORED}")
         a.db.executemany("INSERT OR REPLACE INTO other VALUES (?, ?, ?, ?)", rows)
         a.db.execute(
             "CREATE TEMP TABLE paired AS SELECT results.file AS file, results.label AS label, results.class AS before, "
             "other.class AS after, results.verdict = 'right' AS was, other.verdict = 'right' AS becomes, "
-            "other.label AS label_of_b FROM results JOIN other USING (file) "
+            "results.labels AS labels, other.labels AS labels_of_b FROM results JOIN other USING (file) "
             f"WHERE results.{SCORED} ORDER BY results.position"
         )
-        differing = self._one("SELECT file, label, label_of_b FROM paired WHERE label <> label_of_b LIMIT 1")
+        differing = self._one("SELECT file, labels, labels_of_b FROM paired WHERE labels <> labels_of_b LIMIT 1")
         if differing:
             raise DatasetError(
                 f"'{differing[0]}' has the label {differing[1]} in '{a.path}' but {differing[2]} in '{b.path}': "

@@ -19,7 +19,7 @@ from resnet50_client.errors import DatasetError
 CACHE_KIB = 512  # of each, filled before anything is written to a file
 CHUNK = 1000  # rows that are read at a time
 APPLICATION = 0x52353063  # "R50c", in the file's header
-FORMAT = 1
+FORMAT = 2
 
 
 def open_notes(schema: str) -> sqlite3.Connection:

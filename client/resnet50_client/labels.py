@@ -18,19 +18,39 @@ CLASSES = 1000  # of the network; torchvision numbers class folders only where a
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "name", "path")
 LABEL_COLUMNS = ("label", "class", "class_id", "target", "category")
 RANGE = f"the network has the classes 0 to {CLASSES - 1}: are these labels 1-based? take 1 from each"
+VALIDATION_IMAGE = "ILSVRC2012_val_{:08}.JPEG"  # ImageNet's, from 1
 WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how files begin that Windows calls Unicode
 
 
-class LabelsByFile(Mapping[str, int]):
+# The right class of an image, or all of several, or None where it is not known.
+GroundTruth = int | tuple[int, ...] | None
+
+
+def classes_of(label: GroundTruth) -> tuple[int, ...]:
+    """All right classes."""
+    return () if label is None else (label,) if isinstance(label, int) else label
+
+
+def pack_label(label: GroundTruth) -> int | str | None:
+    """A label as SQLite and CSV take it: one class as a number, several as text such as "65 58"."""
+    return " ".join(map(str, label)) if isinstance(label, tuple) else label
+
+
+def unpack_label(value: int | str | None) -> GroundTruth:
+    """What `pack_label` was given."""
+    return tuple(map(int, value.split())) if isinstance(value, str) else value
+
+
+class LabelsByFile(Mapping[str, GroundTruth]):
     """Class ids by file name, any number of them, on disk; in the order in which they came."""
 
     def __init__(self) -> None:
         self._db = open_notes("CREATE TABLE label (position INTEGER PRIMARY KEY, file UNIQUE, class)")
 
-    def add(self, name: str, class_id: int) -> bool:
+    def add(self, name: str, label: GroundTruth) -> bool:
         """Add one; False where there is one of that name, which stays as it is."""
         insert = "INSERT OR IGNORE INTO label (file, class) VALUES (?, ?)"
-        return self._db.execute(insert, (pack(name), class_id)).rowcount == 1
+        return self._db.execute(insert, (pack(name), pack_label(label))).rowcount == 1
 
     def without(self, names: Iterable[str]) -> list[str]:
         """The names that are not among others, sorted."""
@@ -40,11 +60,11 @@ class LabelsByFile(Mapping[str, int]):
         self._db.execute("DROP TABLE other")
         return [unpack(name) for (name,) in rows]
 
-    def __getitem__(self, name: str) -> int:
+    def __getitem__(self, name: str) -> GroundTruth:
         row = self._db.execute("SELECT class FROM label WHERE file = ?", (pack(name),)).fetchone()
         if row is None:
             raise KeyError(name)
-        return int(row[0])
+        return unpack_label(row[0])
 
     def __iter__(self) -> Iterator[str]:
         return (unpack(name) for (name,) in self._db.execute("SELECT file FROM label ORDER BY position"))
@@ -57,11 +77,11 @@ class LabelsByFile(Mapping[str, int]):
 class Labels:
     """Class ids by file name, or by the name of the folder that an image is in."""
 
-    ids: Mapping[str, int]
+    ids: Mapping[str, GroundTruth]
     by_folder: bool = False
     classes: Mapping[str, int] | None = None  # the class map, which says what classes there are to be
 
-    def find(self, name: str) -> int | None:
+    def find(self, name: str) -> GroundTruth:
         """The label of the image at a path, or None."""
         path = PurePosixPath(name)
         return self.ids.get(path.parent.name if self.by_folder else path.name)
@@ -82,12 +102,15 @@ def read_labels(path: Path, class_map: Mapping[str, int] | None = None) -> Label
 
     Args:
         path: names are without folders and may contain spaces; empty lines are skipped. A .csv may have a heading
-            (such as `filename,label`), which then says which columns to take.
+            (such as `filename,label`), which then says which columns to take. A .json has several right classes for
+            an image: {"cat.jpg": [281, 282]}, or a list in the order of ImageNet's validation set (ReaL's real.json).
         class_map: class ids by class key, where labels are keys such as n01440764 rather than ids.
 
     Raises:
         DatasetError: the file cannot be read, or a line is wrong; the message names the line.
     """
+    if path.suffix.lower() == ".json":
+        return _labels_of_json(path)
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _text_rows(path)
     labels = LabelsByFile()
     for number, name, label, line in rows:
@@ -103,6 +126,28 @@ def read_labels(path: Path, class_map: Mapping[str, int] | None = None) -> Label
             raise DatasetError(f"{path}, line {number}: '{name}' already has the label {labels[name]}, found '{line}'")
     if not labels:
         raise DatasetError(f"{path}: no labels in it; expected '<filename> <class id>' on each line")
+    return Labels(labels)
+
+
+def _labels_of_json(path: Path) -> Labels:
+    """Images with several right classes; those with none are not labelled (L. Beyer et al., 2020)."""
+    try:
+        content = json.loads("\n".join(lines_of(path)))
+    except ValueError as error:
+        raise DatasetError(f"{path}: no JSON ({error})") from error
+    if isinstance(content, list):
+        content = {VALIDATION_IMAGE.format(i + 1): ids for i, ids in enumerate(content)}
+    labels = LabelsByFile()
+    for name, ids in content.items() if isinstance(content, dict) else ():
+        ids = [ids] if isinstance(ids, int) else ids
+        if not isinstance(ids, list) or not all(type(i) is int and i >= 0 for i in ids):
+            raise DatasetError(f"{path}: expected class ids such as [281, 282] for '{name}', found {json.dumps(ids)}")
+        if any(i >= CLASSES for i in ids):
+            raise DatasetError(f"{path}: '{name}' is class {max(ids)}; {RANGE}")
+        if ids:
+            labels.add(name, ids[0] if len(ids) == 1 else tuple(ids))
+    if not labels:
+        raise DatasetError(f'{path}: no labels in it; expected {{"cat.jpg": [281, 282], ...}} or [[281, 282], ...]')
     return Labels(labels)
 
 

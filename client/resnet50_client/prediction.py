@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,7 @@ class Prediction:
     provenance: Provenance | None = None  # only from a server with `--provenance`
     times: Times | None = None
     is_server_fault: bool = False  # the error is the server's: the image may be asked for again
+    logits: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)  # (1000,), if asked for
 
     @property
     def class_ids(self) -> tuple[int, ...]:

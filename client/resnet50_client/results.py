@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from resnet50_client.accuracy import ScoredPrediction
 from resnet50_client.database import CHUNK, close_run, open_notes, open_run, pack, unpack
 from resnet50_client.errors import DatasetError
+from resnet50_client.labels import GroundTruth, classes_of, pack_label, unpack_label
 from resnet50_client.prediction import Candidate, Prediction, Provenance, Times
 from resnet50_client.profile import CARD_TIMES, DERIVED, card_times, derive
 
@@ -21,12 +22,17 @@ TIMES = [field.name for field in fields(Times)]
 PROVENANCE = [field.name for field in fields(Provenance)]
 ANSWER = ("position", "verdict", "class", "score", "margin", "top", "in_top5", "error", "latency_s", "server")
 ANSWER_COLUMNS = [*ANSWER, "xclbin_uuid", *TIMES, *PROVENANCE]
+STORED = [
+    *ANSWER_COLUMNS,
+    "logits",
+]  # float32 (1000,) as bytes, where they are kept; last, so that no one else reads them
 SCHEMA = f"""
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE class (id INTEGER PRIMARY KEY, name TEXT);
-CREATE TABLE image (position INTEGER PRIMARY KEY, file TEXT, label INTEGER);
-CREATE TABLE answer (position INTEGER PRIMARY KEY, {", ".join(ANSWER_COLUMNS[1:])});
-CREATE VIEW results AS SELECT image.file, image.label, answer.* FROM image LEFT JOIN answer USING (position)
+CREATE TABLE image (position INTEGER PRIMARY KEY, file TEXT, labels INTEGER);
+CREATE TABLE answer (position INTEGER PRIMARY KEY, {", ".join(STORED[1:])});
+CREATE VIEW results AS SELECT image.file, CAST(image.labels AS INTEGER) AS label, image.labels,
+    {", ".join(f"answer.{name}" for name in ANSWER_COLUMNS)} FROM image LEFT JOIN answer USING (position)
     ORDER BY image.position
 """
 SUFFIX = ".sqlite"
@@ -52,7 +58,7 @@ class Results:
         self.db = open_run(path, SCHEMA) if path else open_notes(SCHEMA)
         self.names: dict[int, str] = {i: unpack(name) for i, name in self.db.execute("SELECT id, name FROM class")}
         self._shard = (0, 1)  # which of how many parts of the images
-        self._top_insert = f"INSERT INTO answer VALUES ({', '.join('?' * len(ANSWER_COLUMNS))})"
+        self._top_insert = f"INSERT INTO answer VALUES ({', '.join('?' * len(STORED))})"
 
     def __enter__(self) -> Results:
         return self
@@ -76,7 +82,7 @@ class Results:
 
     def begin(
         self,
-        images: Iterable[tuple[str, int | None]],
+        images: Iterable[tuple[str, GroundTruth]],
         about: Mapping[str, Any],
         *,
         resume: bool,
@@ -102,8 +108,8 @@ class Results:
                 "go on with --resume, or delete it to start again"
             )
         self.db.execute("BEGIN")
-        self.db.execute("CREATE TEMP TABLE asked (position INTEGER PRIMARY KEY, file, label)")
-        rows = ((i, pack(name), label) for i, (name, label) in enumerate(images))
+        self.db.execute("CREATE TEMP TABLE asked (position INTEGER PRIMARY KEY, file, labels)")
+        rows = ((i, pack(name), pack_label(label)) for i, (name, label) in enumerate(images))
         self.db.executemany("INSERT INTO asked VALUES (?, ?, ?)", rows)
         try:
             if resume and recorded:
@@ -130,10 +136,10 @@ class Results:
                     f"{value} (give the same options, or another --outfile)"
                 )
         differing = self.db.execute(
-            "SELECT before.file, before.label, now.file, now.label "
+            "SELECT before.file, before.labels, now.file, now.labels "
             "FROM (SELECT position FROM image UNION SELECT position FROM asked) "
             "LEFT JOIN image AS before USING (position) LEFT JOIN asked AS now USING (position) "
-            "WHERE before.file IS NOT now.file OR before.label IS NOT now.label ORDER BY position LIMIT 1"
+            "WHERE before.file IS NOT now.file OR before.labels IS NOT now.labels ORDER BY position LIMIT 1"
         ).fetchone()
         if differing:
             then, now = (f"'{unpack(file)}' with the label {label}" for file, label in (differing[:2], differing[2:]))
@@ -147,10 +153,10 @@ class Results:
         """What was noted of the run as a whole."""
         return {name: json.loads(value) for name, value in self.db.execute("SELECT name, value FROM about")}
 
-    def asked(self) -> Iterator[tuple[str, int | None]]:
+    def asked(self) -> Iterator[tuple[str, GroundTruth]]:
         """Name and label of each image, those of other shards too."""
-        for name, label in self.db.execute("SELECT file, label FROM image ORDER BY position"):
-            yield unpack(name), label
+        for name, label in self.db.execute("SELECT file, labels FROM image ORDER BY position"):
+            yield unpack(name), unpack_label(label)
 
     def note(self, **about: Any) -> None:
         """Note more of it, as JSON."""
@@ -182,8 +188,8 @@ class Results:
         Raises:
             sqlite3.OperationalError: the disk is full, or such.
         """
-        (label,) = self.db.execute("SELECT label FROM image WHERE position = ?", (position,)).fetchone()
-        scored = ScoredPrediction(prediction, label, self.names.get(label) if label is not None else None)
+        (label,) = self.db.execute("SELECT labels FROM image WHERE position = ?", (position,)).fetchone()
+        scored = self._beside_label(prediction, label)
         if not prediction.is_server_fault:
             best = prediction.top[0] if prediction.top else None
             top = json.dumps([(c.class_id, c.score) for c in prediction.top])
@@ -193,6 +199,7 @@ class Results:
                 *(prediction.server, prediction.xclbin_uuid),
                 *(astuple(prediction.times) if prediction.times else [None] * len(TIMES)),
                 *(astuple(prediction.provenance) if prediction.provenance else [None] * len(PROVENANCE)),
+                prediction.logits.tobytes() if prediction.logits is not None else None,
             )
             self.db.execute(self._top_insert, row)
         return scored
@@ -200,14 +207,18 @@ class Results:
     def rows(self) -> Iterator[ScoredPrediction]:
         """All answers, in the order of the images."""
         last = -1
-        select = f"SELECT file, label, {', '.join(ANSWER_COLUMNS)} FROM image JOIN answer USING (position)"
+        select = f"SELECT file, labels, {', '.join(ANSWER_COLUMNS)} FROM image JOIN answer USING (position)"
         select += " WHERE position > ? ORDER BY position LIMIT ?"
         while rows := self.db.execute(select, (last, CHUNK)).fetchall():
             for file, label, *values in rows:
                 last = values[0]
                 yield self._scored(unpack(file), label, values)
 
-    def _scored(self, file: str, label: int | None, values: list[Any]) -> ScoredPrediction:
+    def _beside_label(self, prediction: Prediction, packed: int | str | None) -> ScoredPrediction:
+        label = unpack_label(packed)
+        return ScoredPrediction(prediction, label, self.names.get(classes_of(label)[0]) if label is not None else None)
+
+    def _scored(self, file: str, label: int | str | None, values: list[Any]) -> ScoredPrediction:
         answer = dict(zip(ANSWER_COLUMNS, values, strict=True))
         times, told = ({name: answer[name] for name in names} for names in (TIMES, PROVENANCE))
         prediction = Prediction(
@@ -221,7 +232,7 @@ class Results:
             provenance=Provenance(**told) if told["card"] is not None else None,
             times=Times(**times) if times["slot"] is not None else None,
         )
-        return ScoredPrediction(prediction, label, self.names.get(label) if label is not None else None)
+        return self._beside_label(prediction, label)
 
     def export(self, path: Path, *, profile: bool = False) -> None:
         """Write all answers to a CSV or JSON Lines file; it is there as a whole, or as it was.
@@ -329,7 +340,7 @@ def _as_row(scored: ScoredPrediction, profile: bool) -> list[object]:
     prediction = scored.prediction
     best = prediction.top[0] if prediction.top else None
     row: list[object] = [
-        *(prediction.source, scored.label, scored.label_name),
+        *(prediction.source, pack_label(scored.label), scored.label_name),
         *((best.class_id, best.name, best.score) if best else (None, None, None)),
         *(prediction.margin, " ".join(map(str, prediction.class_ids)), scored.verdict, scored.in_top5),
         *(prediction.error, round(prediction.latency_s, 6), prediction.server),

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from resnet50_client.accuracy import ScoredPrediction
+from resnet50_client.labels import classes_of
 
 FILE_WIDTH, CLASS_WIDTH, SCORE_WIDTH = 44, 36, 9
 STYLES = {"right": "green", "wrong": "red", "failed": "bold red", "unlabelled": "yellow"}
@@ -108,7 +109,8 @@ def print_plain(console: Console, text: str) -> None:
 
 def _result(scored: ScoredPrediction) -> str:
     if scored.verdict == "wrong" and scored.label is not None:
-        return f"wrong (expected {describe_class(scored.label, scored.label_name)})"
+        first, *others = classes_of(scored.label)
+        return f"wrong (expected {' or '.join([describe_class(first, scored.label_name), *map(str, others)])})"
     return scored.verdict
 
 

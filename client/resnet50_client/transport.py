@@ -65,6 +65,7 @@ class ModelFacts:
     cards: str  # such as "software:0", or several with commas between them
     channel_order: str  # of PIXELS: BGR or RGB
     xclbin_uuid: str  # 32 hex digits
+    decoding: str  # how images become 224x224: stretch or center_crop
 
 
 class Connection:
@@ -183,7 +184,7 @@ class Connection:
         values = {name: value.get("string_value", "") for one in told for name, value in one.items()}
         uuid = values.get("xclbin_uuid", "").replace("-", "").lower()
         self.xclbin_uuid, self.is_known = uuid or None, True
-        return ModelFacts(values.get("card", ""), values.get("channel_order", "BGR"), uuid)
+        return ModelFacts(values.get("card", ""), values.get("channel_order", "BGR"), uuid, values.get("mode", ""))
 
     async def statistics(self) -> list[dict[str, Any]]:
         """Ask what Triton counted of each model since it was loaded."""

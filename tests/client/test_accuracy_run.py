@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from client_support import Run
 from fast import OTHER_UUID, UUID, fast_class, make_fast_repository, make_images
@@ -211,7 +213,14 @@ def test_the_report_is_one_file_with_everything(run: Run, server: Server, sample
     for title in ("The run", "Every class", "Accuracy by margin", "Latency of a request, ms"):
         assert title in page
     assert f"resnet50-client accuracy {folder}" in page
-    assert "<th class=n>99 %</th>" in page
+    assert "<th class=n>p99, ms</th>" in page
+    assert re.search(r">p90 [\d.,]+ ms</text>", page)
+    assert ">latency, ms</text>" in page
+    assert f"{folder}, labels {tmp_path / 'labels.txt'}" in page
+    content = base64.b64decode(re.search(r'href="data:text/csv;base64,([^"]+)"', page)[1]).decode()  # type: ignore[index]
+    table = list(csv.DictReader(content.splitlines()))
+    assert sum(int(row["right"]) for row in table) == 10
+    assert sum(int(row["of"]) for row in table) == 12
     assert page.count('<text transform="translate') >= 2  # the matrix names its columns
     classes = {line.split()[1] for line in [*wrong, *lines[2:]]}
     assert f"{len(classes)} classes with scored images" in page
@@ -290,3 +299,55 @@ def test_thumbnails_are_of_any_format(tmp_path: Path) -> None:
         Image.new(mode, (300, 200)).save(path)
         assert _thumbnail(as_item(path, "")).startswith('<img alt="" src="data:image/jpeg;base64,')
     assert _thumbnail(as_item(tmp_path / "gone", "")) == '<div class="none"></div>'
+
+
+def test_several_right_classes_and_all_logits(run: Run, fast_grpc: str, tmp_path: Path) -> None:
+    """By the rule of "Are we done with ImageNet?": right is an answer among an image's labels, of those with any."""
+    folder = tmp_path / "val"
+    make_images(folder, 20)
+    files = sorted(folder.iterdir())
+    answers = {path.name: fast_class(path.read_bytes()) for path in files}
+    real = {}
+    for i, (name, answer) in enumerate(answers.items()):
+        others = [(answer + 7) % 1000, (answer + 3) % 1000]  # the second is among the five best
+        real[name] = [[*others, answer], others[:1], others, []][i % 4]
+    labels, outfile, array = tmp_path / "real.json", tmp_path / "r.csv", tmp_path / "logits.npy"
+    labels.write_text(json.dumps(real))
+    words = ("accuracy", folder, "--labels", labels, "--url", fast_grpc, "--outfile", outfile, "--logits", array)
+    summary = json.loads(run(*words, "--json").stdout)
+    good = [path.name for path in files if not path.read_bytes().startswith(b"bad")]
+    scored = [name for name in good if real[name]]
+    assert summary["scored"] == summary["top1"]["of"] == len(scored)
+    assert summary["top1"]["hits"] == sum(answers[name] in real[name] for name in scored)
+    top5 = {name: {(answer + k) % 1000 for k in range(5)} for name, answer in answers.items()}
+    assert summary["top5"]["hits"] == sum(bool(top5[name] & set(real[name])) for name in scored)
+    assert summary["unlabelled"] == [str(folder / name) for name in good if not real[name]]
+    rows = {Path(row["file"]).name: row for row in csv.DictReader(outfile.open(newline=""))}
+    assert {name: [int(word) for word in row["label"].split()] for name, row in rows.items()} == real
+    shown = run(*words, "--resume", "--report", tmp_path / "r.html", "--show", "wrong")  # of a complete run: again
+    assert shown.returncode == 1
+    assert "Top-1 accuracy" in (tmp_path / "r.html").read_text()
+
+    logits = np.load(array)
+    with (tmp_path / "logits.files.csv").open(newline="") as file:
+        named = list(csv.DictReader(file))
+    assert [row["file"] for row in named] == [str(folder / name) for name in good]
+    assert [row["label"] for row in named] == [" ".join(map(str, real[name])) for name in good]
+    assert (logits.shape, logits.dtype) == ((len(good), 1000), np.float32)
+    assert logits.argmax(axis=1).tolist() == [answers[name] for name in good]
+    assert set(logits.sum(axis=1)) == {150.0}
+
+    refused = run(*words[:-1], tmp_path / "logits.txt")
+    assert (refused.returncode, "must end in .npy" in refused.stderr) == (2, True)
+    refused = run(*words[:-2], "--resume")
+    assert (refused.returncode, "its logits is True, now it is False" in refused.stderr) == (2, True)
+
+
+def test_logits_of_an_xclbin_that_gives_class_ids(
+    run: Run, top5_server: Server, jpegs: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "labels.txt").write_text(f"{jpegs[0].name} 1\n")
+    words = ("--labels", tmp_path / "labels.txt", "--url", top5_server.grpc_url, "--logits", tmp_path / "l.npy")
+    done = run("accuracy", jpegs[0], *words)
+    assert (done.returncode, "gives class ids only: leave out logits" in done.stderr) == (2, True)
+    assert list(tmp_path.glob("l.*")) == []

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import re
 import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
+import scipy.stats
 from client_support import Run, Start, wait_for_records
 from fast import OTHER_UUID, fast_class, make_fast_repository, make_images
 from hypothesis import given
@@ -19,10 +26,13 @@ from resnet50_client.comparison import Comparison, mcnemar_p, paired_interval
 from resnet50_client.errors import DatasetError
 from resnet50_client.prediction import Candidate, Prediction
 from resnet50_client.results import Results
+from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
 from servers import running
 from statsmodels.stats.contingency_tables import mcnemar
-from test_resume import comparable, rows
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
+from test_resume import comparable
 
 COUNT = 400
 
@@ -97,11 +107,21 @@ def job(val: Path, fast_server: Server) -> list[Any]:
     return ["accuracy", val, "--labels", labels, "--url", fast_server.grpc_url, "--json", "--concurrency", 4]
 
 
+def without_latencies(path: Path) -> bytes:
+    """An export without its one column that no two runs have in common."""
+    lines = path.read_bytes().split(b"\r\n")
+    place = lines[0].split(b",").index(b"latency_s")
+    assert b'"' not in path.read_bytes()
+    return b"\r\n".join(b",".join(cell for i, cell in enumerate(line.split(b",")) if i != place) for line in lines)
+
+
 @pytest.mark.server
 def test_four_parts_of_which_one_is_killed_make_the_whole(
     run: Run, start: Start, job: list[Any], tmp_path: Path
 ) -> None:
+    job += ["--logits", tmp_path / "straight.npy"]
     straight = json.loads(run(*job, "--outfile", tmp_path / "straight.csv").stdout)
+    job[-1] = tmp_path / "part.npy"
     parts = [tmp_path / f"part{k}.sqlite" for k in (1, 2, 3, 4)]
     for k, part in enumerate(parts, 1):
         words = [*job, "--shard", f"{k}/4", "--outfile", part]
@@ -117,9 +137,12 @@ def test_four_parts_of_which_one_is_killed_make_the_whole(
     done = run("merge", *reversed(parts), "--outfile", tmp_path / "whole.csv")
     assert done.returncode == 0, done.stderr
     assert "280 of 320" in done.stdout
-    assert rows(tmp_path / "whole.csv") == rows(tmp_path / "straight.csv")
+    assert without_latencies(tmp_path / "whole.csv") == without_latencies(tmp_path / "straight.csv")
+    job[-1] = tmp_path / "whole.npy"
     resumed = run(*job, "--outfile", tmp_path / "whole.csv", "--resume")
     assert comparable(json.loads(resumed.stdout)) == comparable(straight)
+    for suffix in (".npy", ".files.csv"):
+        assert (tmp_path / f"whole{suffix}").read_bytes() == (tmp_path / f"straight{suffix}").read_bytes()
 
 
 @pytest.mark.server
@@ -189,7 +212,7 @@ def test_two_runs_compared(run: Run, job: list[Any], val: Path, tmp_path: Path) 
     table = [[(was & becomes).sum(), (was & ~becomes).sum()], [(~was & becomes).sum(), (~was & ~becomes).sum()]]
     assert found["mcnemar_p"] == pytest.approx(mcnemar(table, exact=True).pvalue)
     text = run("compare", a, b).stdout
-    assert re.search(r"^B - A     -\d+\.\d\d points  \(95 % interval -", text, re.M)
+    assert re.search(r"^B-A       -\d+\.\d\d points  \(95 % interval -", text, re.M)
     assert "McNemar   p = " in text
     assert text.count("\nlost ") == min(10, len(found["lost"]))
     page = (tmp_path / "compare.html").read_text()
@@ -197,3 +220,72 @@ def test_two_runs_compared(run: Run, job: list[Any], val: Path, tmp_path: Path) 
     for wrong, complaint in (((a, a), "given twice"), ((a, tmp_path / "none"), "no such file")):
         done = run("compare", *wrong)
         assert (done.returncode, complaint in done.stderr) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def cropping_server(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """As `server`, but it decodes by center_crop."""
+    deployment = replace(Deployment.of_sample(sample), parameters={"preprocess": {"mode": "center_crop"}})
+    with running(deployment.make_repository(tmp_path_factory.mktemp("crop") / "models")) as server:
+        yield server
+
+
+@pytest.mark.server
+def test_two_decoders_compared(run: Run, server: Server, cropping_server: Server, sample: Path, tmp_path: Path) -> None:
+    """Pictures made twice as wide, by stretching or by bars at the sides: each decoder brings one kind back."""
+    folder, labels = tmp_path / "val", sample / "images" / "labels.txt"
+    folder.mkdir()
+    truth = dict(line.split() for line in labels.read_text().splitlines())
+    for i, name in enumerate(sorted(truth)):
+        with PIL.Image.open(sample / "images" / name) as picture:
+            width, height = picture.size
+            if i % 3 == 0:
+                wide = picture.resize((2 * width, height))
+            else:
+                wide = PIL.Image.new("RGB", (2 * width, height), "gray")
+                wide.paste(picture, (width // 2, 0))
+        wide.save(folder / name, "JPEG", quality=95)
+    outcomes = []
+    for name, address in (("stretch", server.grpc_url), ("center_crop", cropping_server.grpc_url)):
+        outfile = tmp_path / f"{name}.csv"
+        run("accuracy", folder, "--labels", labels, "--url", address, "--outfile", outfile, "--json")
+        with outfile.open(newline="") as file:
+            outcomes.append({row["file"]: int(row["class"]) == int(row["label"]) for row in csv.DictReader(file)})
+    was, becomes = (np.array([runs[file] for file in outcomes[0]]) for runs in outcomes)
+    runs = (tmp_path / "stretch.sqlite", tmp_path / "center_crop.sqlite")
+    found = json.loads(run("compare", *runs, "--json", "--report", tmp_path / "compare.html").stdout)
+    lost, gained = int((was & ~becomes).sum()), int((~was & becomes).sum())
+    assert min(lost, gained) > 0
+    assert (found["images"], len(found["lost"]), len(found["gained"])) == (len(truth), lost, gained)
+    # The same by others: McNemar's test is the binomial test of the pairs that differ, and the interval Wald's of the
+    # mean of 1, 0 and -1 after half an image was added to each of the four cells.
+    assert found["mcnemar_p"] == pytest.approx(scipy.stats.binomtest(lost, lost + gained).pvalue)
+    both, neither = int((was & becomes).sum()), int((~was & ~becomes).sum())
+    assert found["mcnemar_p"] == pytest.approx(mcnemar([[both, lost], [gained, neither]], exact=True).pvalue)
+    added = DescrStatsW(np.array([1.0, -1.0, 0.0]), np.array([gained + 0.5, lost + 0.5, both + neither + 1.0]), ddof=0)
+    interval = scipy.stats.norm.interval(0.95, added.mean, added.std / np.sqrt(added.nobs))
+    assert (found["low"], found["high"]) == pytest.approx(interval)
+    assert found["difference"] == pytest.approx(becomes.mean() - was.mean())
+    text = run("compare", *runs).stdout
+    for line, hits in (("A", was.sum()), ("B", becomes.sum())):
+        low, high = proportion_confint(hits, len(was), method="wilson")
+        figures = (
+            f"{100 * hits / len(was):5.1f} %  ({hits} of {len(was)}; 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+        )
+        assert f"{line}         {figures}" in text
+    assert "settings  decoding is stretch in A, center_crop in B" in text
+    page = (tmp_path / "compare.html").read_text()
+    assert page.count('src="data:image/jpeg;base64,') == lost + gained  # a thumbnail of each
+    assert "decoding is stretch in A, center_crop in B" in page
+
+    # Neither a merge nor --resume makes one run of two decoders.
+    job = ("accuracy", folder, "--labels", labels, "--json", "--shard")
+    for k, address in ((1, server.grpc_url), (2, cropping_server.grpc_url)):
+        run(*job, f"{k}/2", "--url", address, "--outfile", tmp_path / f"part{k}.sqlite")
+    done = run("merge", tmp_path / "part1.sqlite", tmp_path / "part2.sqlite", "--outfile", tmp_path / "whole.sqlite")
+    assert (done.returncode, "has other settings" in done.stderr) == (2, True)
+    with closing(sqlite3.connect(tmp_path / "part1.sqlite")) as db:
+        db.execute("DELETE FROM answer WHERE position = 2")
+        db.commit()
+    done = run(*job, "1/2", "--resume", "--url", cropping_server.grpc_url, "--outfile", tmp_path / "part1.sqlite")
+    assert (done.returncode, "decoded images by stretch, this one decodes by center_crop" in done.stderr) == (2, True)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from client_support import Run
 from resnet50_client.cli import build_parser
 from resnet50_client.commands import COMMANDS as KNOWN
 from resnet50_triton.server.process import Server
@@ -23,7 +24,8 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [line for block in blocks("console") for line in block.splitlines() if "resnet50-client" in line]
-PROGRAMS = blocks("python")
+PROGRAMS = [program for program in blocks("python") if "localhost" in program]
+OFFLINE = [program for program in blocks("python") if "localhost" not in program]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -49,6 +51,17 @@ def test_programs_run(server: Server, folder: Path, stock_ranks: dict[str, list[
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert str(stock_ranks["noise 0.jpg"][0]) in done.stdout
+
+
+@pytest.mark.server
+def test_probabilities_of_the_logits(server: Server, sample: Path, tmp_path: Path, run: Run) -> None:
+    images = sample / "images"
+    words = ("--labels", images / "labels.txt", "--url", server.grpc_url, "--logits", tmp_path / "logits.npy")
+    assert run("accuracy", images, *words).returncode == 0
+    (program,) = OFFLINE
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert 0.5 < float(done.stdout) <= 1  # as sure as it is right on the sample
 
 
 @pytest.mark.server

@@ -204,3 +204,35 @@ def test_labels_with_tabs_and_of_other_systems(tmp_path: Path) -> None:
     for data in (b"a.jpg\t1\nb c.jpg 2\n", "a.jpg 1\r\nb c.jpg 2".encode("utf-16"), b"\xef\xbb\xbfa.jpg 1\rb c.jpg  2"):
         (tmp_path / "labels.txt").write_bytes(data)
         assert read_labels(tmp_path / "labels.txt").ids == {"a.jpg": 1, "b c.jpg": 2}
+
+
+def test_several_right_classes_an_image(tmp_path: Path) -> None:
+    """ReaL's file: a list in the order of the validation set, and an image with an empty list does not count."""
+    path = tmp_path / "real.json"
+    path.write_text("[[], [970, 795], [230]]")
+    labels = read_labels(path)
+    assert labels.ids == {"ILSVRC2012_val_00000002.JPEG": (970, 795), "ILSVRC2012_val_00000003.JPEG": 230}
+    assert labels.find("val/ILSVRC2012_val_00000002.JPEG") == (970, 795)
+    assert labels.find("val/ILSVRC2012_val_00000001.JPEG") is None
+    assert labels.missing(["val/ILSVRC2012_val_00000003.JPEG"]) == ["ILSVRC2012_val_00000002.JPEG"]
+    path.write_text('{"a.jpg": [1, 2], "b.jpg": 3, "c.jpg": []}')
+    assert read_labels(path).ids == {"a.jpg": (1, 2), "b.jpg": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[[1], [1000]]", "'ILSVRC2012_val_00000002.JPEG' is class 1000; the network has the classes 0 to 999"),
+        ('{"a.jpg": ["tench"]}', r"class ids such as \[281, 282\] for 'a.jpg', found \[\"tench\"\]"),
+        ('{"a.jpg": [-1]}', "class ids such as"),
+        ('{"a.jpg": [true]}', "class ids such as"),
+        ('{"a.jpg": null}', "class ids such as"),
+        ("[[], []]", "no labels in it"),
+        ("3", "no labels in it"),
+        ("[[1]", "no JSON"),
+    ],
+)
+def test_what_is_no_list_of_several_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "real.json").write_text(text)
+    with pytest.raises(DatasetError, match=complaint):
+        read_labels(tmp_path / "real.json")

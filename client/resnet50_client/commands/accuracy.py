@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from resnet50_client import logits
 from resnet50_client.accuracy import AccuracyCounts
 from resnet50_client.api import TOP, AsyncClient
 from resnet50_client.commands.arguments import (
@@ -37,6 +38,7 @@ from resnet50_client.version import __version__
 
 HELP = "measure top-1 and top-5 accuracy over labelled images, with 95 %% intervals"
 ALL_ROWS, WRONG_ROWS = 20, 500  # up to so many images a run shows a row for each, or for each that is not right
+NAMED = 3  # paths of the data set that the report names
 STATISTICS_WAIT_S = 5.0  # at the end of a run, perhaps of a server that has gone
 EXAMPLES = """\
 examples:
@@ -46,12 +48,14 @@ examples:
   resnet50-client accuracy imagenet/val/ --labels folders --class-map imagenet_class_index.json
   resnet50-client accuracy val/ --labels labels.txt --min-top1 60 --json > summary.json
   resnet50-client accuracy val/ --labels labels.txt --profile --trace run.trace.json
+  resnet50-client accuracy imagenet/val/ --labels real.json --logits logits.npy
   resnet50-client accuracy val/ --labels labels.txt --url card7 --url card8:9001
 
 labels.txt has a line `<filename> <class id>` for each image, the name without folders:
   ILSVRC2012_val_00000001.JPEG 65
 A .csv has the same in two columns, or under a heading (filename,label). `--labels folders` takes the folder of each
 image for its class. A class map (JSON, or a key on each line) says which id a key such as n01440764 has.
+A .json has several right classes for an image, as ReaL's real.json for ImageNet's validation set.
 
 Top-1 and top-5 are over the images that have a label and were answered. All others are counted and named:
 failed, unlabelled (an image without a label), missing (a label without an image), skipped (no image by its name).
@@ -103,6 +107,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, metavar="FILE", help="write an HTML page with plots, the worst classes and the errors"
     )
     parser.add_argument(
+        "--logits",
+        type=Path,
+        metavar="FILE.npy",
+        help="keep all logits, and at the end write them in the order of the images; FILE.files.csv names the rows",
+    )
+    parser.add_argument(
         "--profile",
         action="store_true",
         help="report the times of each stage: on screen, in --outfile and as a trace file",
@@ -132,7 +142,10 @@ def run(options: argparse.Namespace) -> bool:
         raise DatasetError("--resume needs the earlier run: name its --outfile")
     kept = run_file(outfile) if outfile else None
     trace = _trace_file(options)
-    require_writable(outfile if outfile != kept else None, options.report, trace)
+    if options.logits and options.logits.suffix != logits.SUFFIX:
+        raise DatasetError(f"the file for the logits '{options.logits}' must end in {logits.SUFFIX}")
+    beside = logits.files_beside(options.logits) if options.logits else None
+    require_writable(outfile if outfile != kept else None, options.report, trace, options.logits, beside)
     images, labels = images_and_labels(options)
     items = images.items
     if all(labels.find(item.name) is None for item in items):
@@ -140,9 +153,9 @@ def run(options: argparse.Namespace) -> bool:
             f"none of the {len(items)} images has a label: the first image is '{Path(items[0].name).name}', "
             f"the first label is for '{next(iter(labels.ids))}'"
         )
-    client = AsyncClient(**server_options(options), **model_options(options), top=TOP)
+    client = AsyncClient(**server_options(options), **model_options(options), top=TOP, logits=bool(options.logits))
     with Results(kept) as results:
-        about = {"model": client.model, "decoded_in_the_client": client.pixels}
+        about = {"model": client.model, "decoded_in_the_client": client.pixels, "logits": client.logits}
         results.begin(
             ((item.name, labels.find(item.name)) for item in items), about, resume=options.resume, shard=options.shard
         )
@@ -154,6 +167,11 @@ def _shard(text: str) -> tuple[int, int]:
     if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise argparse.ArgumentTypeError(f"must be K/N with K from 1 to N, such as 3/16, not {text}")
     return int(part) - 1, int(parts)
+
+
+def _data_set(options: argparse.Namespace) -> str:
+    rest = f" and {len(options.paths) - NAMED} more" if len(options.paths) > NAMED else ""
+    return f"{', '.join(options.paths[:NAMED])}{rest}, labels {options.labels}"
 
 
 def _trace_file(options: argparse.Namespace) -> Path | None:
@@ -188,14 +206,17 @@ class _Run:
         async with client:
             warn_of_unreachable(client, self.err)
             server = await client.describe()
-            self.results.note(server=asdict(server), command=sys.argv[1:], client_version=__version__)
+            earlier = AccuracyCounts(self.results.db)
+            self._refuse_other_decoding(earlier, list(server.decoding))
+            self.results.note(
+                server=asdict(server), decoding=server.decoding, command=sys.argv[1:], client_version=__version__
+            )
             if server.computes_nothing and not options.allow_timing_card:
                 raise DatasetError(
                     f"card '{', '.join(server.cards)}' computes nothing, so its answers have no accuracy: serve "
                     "another card (--allow-timing-card runs all the same)"
                 )
             before = await client.statistics() if self.trace else {}
-            earlier = AccuracyCounts(self.results.db)
             cpu_started = time.process_time()
             try:
                 await self._ask()
@@ -212,6 +233,7 @@ class _Run:
                     missing=self.labels.missing(item.name for item in self.images.items),
                     skipped=self.images.skipped,
                     listed=self.results.images,
+                    data_set=_data_set(options),
                     duration_s=duration_s,
                     concurrency=client.concurrency,
                     min_top1=options.min_top1,
@@ -228,6 +250,16 @@ class _Run:
         if self.trouble:
             raise self.trouble
         return summary.passed
+
+    def _refuse_other_decoding(self, earlier: AccuracyCounts, decoding: list[str]) -> None:
+        """A run that is resumed is one run: the images that are left are not to be decoded in another way."""
+        found = self.results.about.get("decoding", decoding)
+        if 0 < earlier.images < self.results.images and found != decoding:
+            raise DatasetError(
+                f"'{self.results.path}' is a run whose server decoded images by {', '.join(found) or 'no known mode'}, "
+                f"this one decodes by {', '.join(decoding) or 'no known mode'} (set the model's parameter mode, or "
+                "name another --outfile)"
+            )
 
     async def _ask(self) -> None:
         """Ask for what has no answer yet, and show it."""
@@ -248,12 +280,14 @@ class _Run:
 
     def _exports(self, cards: tuple[str, ...]) -> Profile | None:
         """Write the results file and the trace; the profile of the run if it is wanted."""
-        outfile = self.options.outfile
-        if outfile and outfile.suffix in EXPORTS:
-            try:
+        path = outfile = self.options.outfile
+        try:
+            if outfile and outfile.suffix in EXPORTS:
                 self.results.export(outfile, profile=bool(self.trace))
-            except OSError as error:  # such as a full disk: the run is kept, and its figures are shown first
-                self.trouble = DatasetError(f"cannot write '{outfile}': {error.strerror} (--resume writes it again)")
+            if path := self.options.logits:
+                logits.write_logits(self.results, path)
+        except OSError as error:  # such as a full disk: the run is kept, and its figures are shown first
+            self.trouble = DatasetError(f"cannot write '{path}': {error.strerror} (--resume writes it again)")
         if not self.trace:
             return None
         profile = Profile(cards)

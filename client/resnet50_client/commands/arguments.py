@@ -21,7 +21,7 @@ def add_labels(parser: argparse.ArgumentParser, *, required: bool) -> None:
         "--labels",
         required=required,
         metavar="FILE",
-        help="ground truth (.txt or .csv), or 'folders': each image's folder is its class",
+        help="ground truth (.txt, .csv, .json), or 'folders': each image's folder is its class",
     )
     parser.add_argument(
         "--class-map", type=Path, metavar="FILE", help="class ids of keys such as n01440764 (.json or text)"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from resnet50_client.accuracy import AccuracyCounts
 from resnet50_client.errors import DatasetError
-from resnet50_client.results import ANSWER_COLUMNS, EXPORTS, Results, require_writable, run_file
+from resnet50_client.results import EXPORTS, STORED, Results, require_writable, run_file
 from resnet50_client.screen import consoles
 from resnet50_client.summary import describe_proportion
 
@@ -102,10 +102,10 @@ def merge(parts: list[Results], whole: Results) -> None:
         for ours, theirs in zip_longest(first.asked(), part.asked()):
             if ours != theirs:
                 raise DatasetError(f"'{part.path}' is about other images than '{first.path}': {theirs}, not {ours}")
-        rows = part.db.execute(f"SELECT {', '.join(ANSWER_COLUMNS)} FROM answer")
+        rows = part.db.execute(f"SELECT {', '.join(STORED)} FROM answer")
         whole.db.execute("BEGIN")
         try:
-            whole.db.executemany(f"INSERT INTO answer VALUES ({', '.join('?' * len(ANSWER_COLUMNS))})", rows)
+            whole.db.executemany(f"INSERT INTO answer VALUES ({', '.join('?' * len(STORED))})", rows)
         except sqlite3.IntegrityError as error:
             raise DatasetError(
                 f"'{part.path}' answers images that an earlier part answers too: leave out one"
