@@ -65,7 +65,9 @@ def test_perf_analyzer_takes_them_and_notices_a_wrong_answer(
         return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     right = analyze(tmp_path / f"{model}.json")
-    assert "Inferences/Second vs. Client" in right.stdout + right.stderr
+    said = right.stdout + right.stderr
+    assert "Output doesn't match expected output" not in said
+    assert "Inferences/Second vs. Client" in said or "Failed to obtain stable measurement" in said  # on a busy machine
     content = json.loads((tmp_path / f"{model}.json").read_text())
     content["validation_data"].reverse()
     (tmp_path / "wrong.json").write_text(json.dumps(content))
