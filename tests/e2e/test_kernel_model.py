@@ -272,7 +272,9 @@ def test_a_new_image_is_swapped_in_under_load(server: Server, client: Any, files
         thread.start()
     (files / "card.xclbin").write_bytes((files / "other.xclbin").read_bytes())
     load_anew(server, client)
-    time.sleep(0.5)
+    deadline = time.monotonic() + 60
+    while "new" not in answers and time.monotonic() < deadline:
+        time.sleep(0.05)
     ended.set()
     for thread in threads:
         thread.join()
@@ -337,6 +339,12 @@ def test_instance_groups(server: Server, client: Any, files: Path, groups: tuple
         load_anew(server, client)
 
 
+def _taken(client: Any) -> int:
+    """Requests that the model has taken: there Triton's clock stops."""
+    (statistics,) = client.get_inference_statistics("resnet50").model_stats
+    return int(statistics.inference_stats.success.count)
+
+
 def test_ending_answers_what_is_in_flight(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = tmp_path / "faults.json"
     inject(faults)
@@ -349,7 +357,9 @@ def test_ending_answers_what_is_in_flight(sample: Path, tmp_path: Path, monkeypa
             inject(faults, {"fault": "slow", "seconds": 0.7})
             for _ in range(3):
                 client.async_infer("resnet50", tensor(3), lambda result, error: answers.append(error or result))
-            time.sleep(0.4)
+            deadline = time.monotonic() + 60
+            while _taken(client) < 3 and time.monotonic() < deadline:
+                time.sleep(0.02)
             assert server.stop() == 0
     assert len(answers) == 3
     assert all(getattr(answer, "as_numpy", None) for answer in answers)
