@@ -14,6 +14,7 @@ import random
 import statistics
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def main() -> int:
                 "seconds": options.seconds,
                 "sent": load.sent,
                 "outcomes": dict(count),
+                "refusals": dict(Counter(o.message for o in load.outcomes if o.what not in (RIGHT, WRONG))),
                 "reloads": reloads,
                 "growth": _growth(samples),
                 "limits": LIMITS,
@@ -121,7 +123,8 @@ def _run(
             _recover_once(faults)
         samples.append(_look(server))
         if step % 10 == 0:
-            print(f"{end_s - time.monotonic():6.0f} s left: {dict(load.count())} {samples[-1]}", flush=True)
+            refused = [o.message for o in load.outcomes if o.what not in (RIGHT, WRONG)][-1:]
+            print(f"{end_s - time.monotonic():6.0f} s left: {dict(load.count())} {samples[-1]} {refused}", flush=True)
     raise AssertionError
 
 

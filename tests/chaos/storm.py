@@ -58,7 +58,8 @@ def storm(sample: Path, seconds: float, seed: int) -> dict[str, Any]:
     ]
     with tempfile.TemporaryDirectory(prefix="resnet50-storm-") as scratch:
         repository = Deployment.of_sample(sample).make_repository(Path(scratch) / "models")
-        with Server(repository) as server:
+        log = Path(scratch) / "tritonserver.log"
+        with Server(repository, log=log) as server:
             server.wait_ready()
             process = psutil.Process(server.process.pid)
             loads = {
@@ -80,6 +81,8 @@ def storm(sample: Path, seconds: float, seed: int) -> dict[str, Any]:
             begin_s = time.monotonic()
             code = server.stop()
             stop_s = time.monotonic() - begin_s
+        if stop_s > STOP_LIMIT_S:
+            print("the server's last words:", *log.read_text(errors="replace").splitlines()[-12:], sep="\n  ")
     result: dict[str, Any] = {
         "seconds": seconds,
         "seed": seed,
