@@ -8,6 +8,14 @@ from typing import Any
 from benchmarks.perf.tables import origin, table
 
 END = "<!-- end of figures -->"
+_GROWTH = {
+    "stub_mb": "MB of the model's process",
+    "stub_files": "open files of it",
+    "stub_threads": "threads of it",
+    "server_mb": "MB of the server",
+    "server_files": "open files of it",
+    "shm_mb": "MB in /dev/shm",
+}
 _NOTES = ("drained", "stopped", "noticed", "back")  # of a phase of the fleet
 
 
@@ -62,13 +70,15 @@ def soak(result: Mapping[str, Any]) -> list[str]:
     outcomes = ", ".join(f"{count:,} {what}" for what, count in result["outcomes"].items())
     lost = result["sent"] - sum(result["outcomes"].values())
     limits = result["limits"]
-    growth = ", ".join(f"{name} {value:+.1f} (limit {limits[name]:g})" for name, value in result["growth"].items())
+    growth = ", ".join(
+        f"{result['growth'][name]:+.1f} {text} (limit {limits[name]:g})" for name, text in _GROWTH.items()
+    )
     return [
         origin(result["made"]),
         "",
         f"- {result['sent']:,} requests in {result['seconds'] / 60:.0f} minutes: {outcomes}, {lost} lost; "
         f"{result['reloads']} reloads.",
-        f"- Growth from the first to the last third, in MB or in number: {growth}.",
+        f"- From the first to the last third: {growth}.",
     ]
 
 
