@@ -40,7 +40,8 @@ def open_instance(command: str, xclbin: Path, fcweights: Path, card: str, batch_
 
     Args:
         command: who asks, for the messages of others.
-        xclbin, fcweights: the files.
+        xclbin: the xclbin.
+        fcweights: the FC weights.
         card: as the model's parameter.
         batch_size: the most images in one run.
 
