@@ -97,8 +97,13 @@ def fleet(result: Mapping[str, Any]) -> list[str]:
     return [
         origin(result["made"]),
         "",
-        f"**Of {result['sent']} requests {result['lost']} were lost and {result['wrong']} were wrong.** "
-        f"{result.get('stale', 0)} answers came from the old xclbin after the last upgrade.",
+        f"**Of {result['sent']:,} requests {_none_or(result['lost'])} lost and {_none_or(result['wrong'])} wrong.** "
+        f"After the last upgrade {result.get('stale') or 'no'} answers came from the old xclbin.",
         "",
         *table(head, rows),
     ]
+
+
+def _none_or(count: int) -> str:
+    """ "none was" or "3 were"."""
+    return f"{count:,} were" if count else "none was"
