@@ -33,6 +33,10 @@ NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
 RESTRICTED = "protocol is restricted"  # UNAVAILABLE too, and so it stays until a header is sent
 NO_ANSWER = {"StatusCode.DEADLINE_EXCEEDED"}
 LONGEST_DELAY_S = 2.0
+# Over gRPC a server with requests of ours is asked this often whether it is there. Without, those of a machine that is
+# gone would wait for the request's own timeout. `serve` allows 10 s; others allow two such questions in five minutes.
+KEEPALIVE_S, KEEPALIVE_TIMEOUT_S = 20.0, 10.0
+CONNECT_TIMEOUT_S = 10.0  # gRPC's own is 20 s, for which requests wait that another server could answer
 
 
 class TryAgain(ServerUnavailable):
@@ -307,6 +311,10 @@ def _channel_args(endpoint: Endpoint) -> list[tuple[str, int | str]]:
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_reconnect_backoff_ms", int(1000 * LONGEST_DELAY_S)),  # gRPC's own 120 s would outlast our retries
+        ("grpc.keepalive_time_ms", int(1000 * KEEPALIVE_S)),
+        ("grpc.keepalive_timeout_ms", int(1000 * KEEPALIVE_TIMEOUT_S)),
+        ("grpc.http2.ping_timeout_ms", int(1000 * KEEPALIVE_TIMEOUT_S)),  # the same where this is gRPC's, else 60 s
+        ("grpc.min_reconnect_backoff_ms", int(1000 * CONNECT_TIMEOUT_S)),
         ("grpc.enable_http_proxy", 0 if endpoint.is_local else 1),  # http_proxy is not for this machine
         ("grpc.use_local_subchannel_pool", 1),  # else gRPC joins channels to one address, whatever their options
         ("grpc.lb_policy_name", "round_robin"),  # a name with several addresses: all of them get calls

@@ -31,6 +31,8 @@ __all__ = ["SHOWN", "Ports", "Server"]
 STOP_TIMEOUT_S = 30.0
 SHOWN = Path("-")  # as a log: the server writes to our own output
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# How often clients may ask whether the server is there (gRPC's keepalive); its own 5 minutes are too long to notice.
+KEEPALIVE = "--grpc-http2-min-recv-ping-interval-without-data=10000"
 SHARED_MEMORY = "--allow-client-shm"  # from 26.04 on it is off where not asked for
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # a proxy has nothing to do with loopback
 _ERROR = re.compile(r"^E|Error|error:|terminate called|what\(\):")
@@ -91,6 +93,7 @@ class Server:
             f"--model-repository={path}",
             *self.ports.options(),
             f"--backend-config=python,shm-region-prefix-name={self.scratch.shm_prefix}",
+            KEEPALIVE,
         ]
         try:
             temporary = self._folder / "tmp"  # what is left there goes with the rest
