@@ -1,8 +1,10 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command `resnet50-pynq`; what each subcommand takes and does is in its module of `commands`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -33,7 +35,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit."""
     # SIGTERM ends the command as Ctrl-C does: it stops servers and removes temporary files.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may follow
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    args = parser.parse_args(argv)
     try:
         code = COMMANDS[args.command].run(args)
     except WrongUsage as error:

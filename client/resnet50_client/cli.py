@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command `resnet50-client`; what each subcommand takes and does is in its module of `commands`."""
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from resnet50_client.version import __version__
 OK, NOT_ALL_WELL, CANNOT_RUN = 0, 1, 2
 EXIT_CODES = """\
 exit codes:
-  0    every image was classified (accuracy: and top-1 is not below --min-top1; doctor: no fault)
+  0    every image was classified (accuracy: and top-1 is not below --min-top1; doctor: no fault; page: ended)
   1    an image failed, or top-1 is below --min-top1, or nothing could be scored, or doctor found a fault
   2    wrong options or files, or no server at --url, or nowhere to write
   130  stopped by Ctrl-C; accuracy then prints the figures so far; a second Ctrl-C exits at once
@@ -26,6 +27,7 @@ exit codes:
 EXAMPLES = """\
 examples:
   resnet50-client classify cat.jpg holiday/
+  resnet50-client page
   resnet50-client accuracy val/ --labels val/labels.txt --min-top1 60
   resnet50-client perf-data val/ -o perf/
   resnet50-client doctor
@@ -42,7 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, as `--help` lists them.
     """
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may follow
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    options = parser.parse_args(arguments)
     err = consoles()[1]
     try:
         return OK if COMMANDS[options.command].run(options) else NOT_ALL_WELL
