@@ -14,6 +14,7 @@ from resnet50_client.blocking import Client
 from resnet50_client.endpoint import Access
 from resnet50_client.errors import ClientError, DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
 from resnet50_client.images import Image, Images, Item, find_images
+from resnet50_client.inspection import Inspection
 from resnet50_client.prediction import Candidate, Prediction, Provenance, Times
 from resnet50_client.version import __version__
 
@@ -26,6 +27,7 @@ __all__ = [
     "DatasetError",
     "Image",
     "Images",
+    "Inspection",
     "Item",
     "ModelMismatch",
     "Prediction",

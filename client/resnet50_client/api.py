@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -16,9 +16,11 @@ import numpy.typing as npt
 from resnet50_client.balancer import Balancer
 from resnet50_client.endpoint import Access, Endpoint
 from resnet50_client.errors import DatasetError, ModelMismatch, RequestRefused, ServerUnavailable
+from resnet50_client.formats import as_server_takes
 from resnet50_client.images import Image, Item, as_images, as_item
+from resnet50_client.inspection import Inspection, inspect
 from resnet50_client.pixels import decode_pixels, require_opencv
-from resnet50_client.prediction import Candidate, Prediction, Provenance, Times, rank_logits
+from resnet50_client.prediction import PROVENANCE, Prediction, Times, read_answer
 from resnet50_client.shm import SharedMemory
 from resnet50_client.transport import Connection, Payload, ServerFault, bytes_payload, pixels_payload
 
@@ -26,7 +28,6 @@ TOP = 5  # as many classes as the accelerator itself ranks
 CONCURRENCY = 64  # images in flight for each server
 ORDER_BUFFER = 4  # times `concurrency`: answers that may wait for an earlier image before sending pauses
 RANKED = ("LOGITS", "TOP5")  # the better first
-PROVENANCE = "PROVENANCE"
 # One black pixel: a picture to ask about when it is only the class names that are wanted.
 TINY_PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c636060"
@@ -119,6 +120,7 @@ class AsyncClient:
         self._outputs: list[str] = []
         self._classes = 0
         self._channel_order = ""
+        self.decoded_here: Counter[str] = Counter()  # images of formats that the server does not take
         self.unreachable: dict[str, str] = {}  # URL and reason of servers that did not answer at the start
 
     async def __aenter__(self) -> AsyncClient:
@@ -310,10 +312,24 @@ class AsyncClient:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
+    async def inspect(self, image: Image) -> Inspection:
+        """Classify one image in the two steps of `classify`, to see what the network sees and what each step takes.
+
+        Args:
+            image: as for `stream`.
+
+        Raises:
+            RequestRefused: the image cannot be read, or the server refuses it.
+            ServerUnavailable: no answer.
+        """
+        item = as_item(image, "image")
+        return await inspect(item, self._servers, self._outputs, self._channel_order, self._predict)
+
     async def _classify_one(self, item: Item, slot: int) -> Prediction:
         start_ns = time.time_ns()
         try:
-            payload = await asyncio.to_thread(self._load, item, slot)
+            payload, decoded = await asyncio.to_thread(self._load, item, slot)
+            self.decoded_here.update([decoded] if decoded else [])
         except OSError as error:
             return Prediction(item.name, error=f"cannot read the file: {error.strerror or error}")
         except RequestRefused as error:
@@ -321,8 +337,7 @@ class AsyncClient:
         sent_ns, started = time.time_ns(), time.perf_counter()
         try:
             answer, connection = await self._infer(payload)
-            prediction = replace(self._rank(item.name, answer), server=str(connection.endpoint))
-            prediction = _with_origin(prediction, answer, connection)
+            prediction = self._predict(item.name, answer, connection)
             if self.logits:
                 prediction = replace(prediction, logits=np.asarray(answer["LOGITS"], np.float32))
         except (RequestRefused, ServerFault) as error:
@@ -339,25 +354,28 @@ class AsyncClient:
         self._outputs = self._outputs[:1]  # a server that came back or was added does not report it
         return await self._servers.infer(self.model, payload, self._outputs)
 
-    def _load(self, item: Item, slot: int) -> Payload:
-        """Read an image, decode it if that is ours to do, and put it into shared memory. Runs on a thread."""
-        data = item.read()
+    def _load(self, item: Item, slot: int) -> tuple[Payload, str | None]:
+        """Read an image, decode it if that is ours to do, and put it into shared memory. Runs on a thread.
+
+        Returns:
+            What to send, and the image's format where the server does not take it.
+        """
+        data, decoded = (item.read(), None) if self.pixels else as_server_takes(item.read())
         payload = pixels_payload(decode_pixels(data, self._channel_order)) if self.pixels else bytes_payload(data)
         if self._memory:
             content = payload.data.tobytes() if self.pixels else data
             size_bytes = self._memory.put(slot, content, is_string=not self.pixels)
             if size_bytes:
-                return replace(payload, slot=slot, size_bytes=size_bytes)
-        return payload
+                return replace(payload, slot=slot, size_bytes=size_bytes), decoded
+        return payload, decoded
 
-    def _rank(self, source: str, answer: Mapping[str, npt.NDArray[Any]]) -> Prediction:
-        names = self.names
-        if "TOP5" in answer:
-            ids = [int(i) for i in answer["TOP5"][: self.top]]
-            return Prediction(source, tuple(Candidate(i, names.get(i)) for i in ids))
-        ranked = rank_logits(np.asarray(answer["LOGITS"]), max(2, self.top), names)
-        margin = (ranked[0].score or 0) - (ranked[1].score or 0)
-        return Prediction(source, ranked[: self.top], margin)
+    def _predict(self, source: str, answer: Mapping[str, npt.NDArray[Any]], connection: Connection) -> Prediction:
+        """What an answer says, and where it is from."""
+        try:
+            told = read_answer(source, answer, self.top, self.names)
+        except ValueError as error:
+            raise ServerFault(f"{connection.endpoint} failed: {error}") from error
+        return replace(told, server=str(connection.endpoint), xclbin_uuid=told.xclbin_uuid or connection.xclbin_uuid)
 
     async def _learn_names(self) -> None:
         """Ask for the names of all classes: Triton tells them as part of a classification, whatever the image."""
@@ -368,14 +386,3 @@ class AsyncClient:
             answer, _ = await self._servers.infer(self.model, payload, ["LOGITS"], class_count=self._classes)
             fields = [line.decode("utf-8", "replace").split(":", 2) for line in answer["LOGITS"]]
             self._names = {int(field[1]): field[2] for field in fields if len(field) == 3}
-
-
-def _with_origin(prediction: Prediction, answer: Mapping[str, npt.NDArray[Any]], connection: Connection) -> Prediction:
-    """Add what is known of where it was computed."""
-    if PROVENANCE not in answer:
-        return replace(prediction, xclbin_uuid=connection.xclbin_uuid)
-    try:
-        provenance, uuid = Provenance.from_tensor(answer[PROVENANCE].ravel().tolist())
-    except ValueError as error:
-        raise ServerFault(f"{connection.endpoint} failed: {error}") from error
-    return replace(prediction, xclbin_uuid=uuid, provenance=provenance)

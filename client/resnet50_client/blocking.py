@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from resnet50_client.api import AsyncClient, ServerInfo
 from resnet50_client.images import Image
+from resnet50_client.inspection import Inspection
 from resnet50_client.prediction import Prediction
 
 T = TypeVar("T")
@@ -89,6 +90,10 @@ class Client:
                 yield prediction
         finally:
             self._run(predictions.aclose())
+
+    def inspect(self, image: Image) -> Inspection:
+        """Classify one image in the two steps of `classify`; see `AsyncClient.inspect`."""
+        return self._run(self._client.inspect(image))
 
     def describe(self) -> ServerInfo:
         """Ask who answers: server version, model and cards."""

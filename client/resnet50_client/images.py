@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import functools
 import os
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,18 +19,16 @@ import numpy.typing as npt
 from resnet50_client.archives import Entry, Source, open_archive
 from resnet50_client.database import CHUNK, open_notes, pack, unpack
 from resnet50_client.errors import DatasetError
+from resnet50_client.formats import SUFFIXES, png
 from resnet50_client.labels import lines_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-# What the server decodes, by the names that its files have.
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp"}
-)
 LISTS = frozenset({".txt", ".lst"})
 ARCHIVES = frozenset({".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".zip"})
 SCHEMA = "CREATE TABLE found (position INTEGER PRIMARY KEY, place INTEGER, sorting, file, source, offset, size)"
+STDIN = "-"
 EXAMPLES = 10  # files that are named for each reason
 
 
@@ -124,6 +123,7 @@ def find_images(
     Args:
         paths: folders, searched to any depth, links included; archives (.tar, plain or compressed, .zip); lists (.txt,
             .lst: a path on each line, relative to the list's folder); any other file is an image, whatever its suffix.
+            "-" is an image on standard input.
         named: file names that are images even if their suffix does not say so (those with a label).
         beside: files in the folders that are known to be something else, such as the labels.
 
@@ -138,7 +138,7 @@ def find_images(
     skipped = Skipped(known=frozenset(map(os.path.realpath, beside)))
     insert = "INSERT INTO listed (place, sorting, file, source, offset, size) VALUES (?, ?, ?, ?, ?, ?)"
     for place, path in enumerate(map(Path, paths)):
-        if not path.exists():
+        if not path.exists() and str(path) != STDIN:
             raise DatasetError(f"no such file or folder: '{path}'")
         is_searched = path.is_dir() or path.suffix.lower() in ARCHIVES
         if path.is_dir():
@@ -192,7 +192,7 @@ def as_item(image: Image, name: str) -> Item:
     if isinstance(image, np.ndarray) and _is_one_array(image) and image.dtype == np.uint8:
         return Item(name, image.tobytes if image.ndim == 1 else partial(_png_of_array, image))
     if _is_picture(image):
-        return Item(name, partial(_png, cast("Picture", image)))
+        return Item(name, partial(png, cast("Picture", image)))
     found = f"an array of {image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
     raise DatasetError(
         f"{name} is {found}; an image is a path, encoded bytes, a picture of Pillow, or a uint8 array "
@@ -211,18 +211,16 @@ def _is_picture(image: object) -> bool:
 def _png_of_array(array: npt.NDArray[np.uint8]) -> bytes:
     from PIL import Image  # slow to load, and only needed here
 
-    return _png(Image.fromarray(np.ascontiguousarray(array)))
-
-
-def _png(picture: Picture) -> bytes:
-    """The pixels without loss, quickly rather than small."""
-    buffer = io.BytesIO()
-    (picture if picture.mode in ("L", "RGB") else picture.convert("RGB")).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return png(Image.fromarray(np.ascontiguousarray(array)))
 
 
 def _read_file(name: str, *_: int) -> bytes:
-    return Path(name).read_bytes()
+    return _read_stdin() if name == STDIN else Path(name).read_bytes()
+
+
+@functools.cache
+def _read_stdin() -> bytes:
+    return sys.stdin.buffer.read()
 
 
 def _file(path: str | os.PathLike[str]) -> Entry:

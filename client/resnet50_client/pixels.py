@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet50_client.errors import DatasetError, RequestRefused
+from resnet50_client.formats import as_server_takes
 
 SIZE = 224
 
@@ -40,6 +41,8 @@ def decode_pixels(data: bytes, channel_order: str = "BGR") -> npt.NDArray[np.uin
     import cv2
 
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None and (sent := as_server_takes(data))[1]:  # such as HEIC, which OpenCV does not read
+        image = cv2.imdecode(np.frombuffer(sent[0], np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise RequestRefused(f"image of {len(data)} bytes, starting {data[:8].hex(' ')}, cannot be decoded by OpenCV")
     small = np.asarray(cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)

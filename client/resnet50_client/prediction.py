@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 CARD_KINDS = {1: "software", 2: "timing", 3: "xrt", 4: "xrt", 5: "faulty"}  # as the server's parameter `card` has them
+PROVENANCE = "PROVENANCE"  # the output
 EMULATED = 4  # XRT's emulation, which has the name of an Alveo
 
 
@@ -90,6 +91,31 @@ class Prediction:
     def class_ids(self) -> tuple[int, ...]:
         """Ids of the ranked classes, best first."""
         return tuple(candidate.class_id for candidate in self.top)
+
+
+def read_answer(
+    source: str, answer: Mapping[str, npt.NDArray[np.generic]], top: int, names: Mapping[int, str]
+) -> Prediction:
+    """What an answer's tensors say.
+
+    Args:
+        source: the image's name.
+        answer: LOGITS float32 (1000,), or TOP5 int32 (5,); and perhaps PROVENANCE int64 (13,).
+        top: classes to rank.
+        names: class names by id.
+
+    Raises:
+        ValueError: PROVENANCE has another number of values.
+    """
+    provenance, uuid = None, None
+    if PROVENANCE in answer:
+        provenance, uuid = Provenance.from_tensor(answer[PROVENANCE].ravel().tolist())
+    if "TOP5" in answer:
+        ranked = tuple(Candidate(int(i), names.get(int(i))) for i in answer["TOP5"].ravel()[:top].tolist())
+        return Prediction(source, ranked, xclbin_uuid=uuid, provenance=provenance)
+    ranked = rank_logits(np.asarray(answer["LOGITS"], np.float32), max(2, top), names)
+    margin = (ranked[0].score or 0) - (ranked[1].score or 0)
+    return Prediction(source, ranked[:top], margin, xclbin_uuid=uuid, provenance=provenance)
 
 
 def rank_logits(logits: npt.NDArray[np.float32], count: int, names: Mapping[int, str]) -> tuple[Candidate, ...]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from resnet50_client.accuracy import AccuracyCounts, Proportion
 from resnet50_client.comparison import Comparison
+from resnet50_client.formats import open_picture
 from resnet50_client.images import Item, as_item
 from resnet50_client.plots import histogram, intervals, shown, svg
 from resnet50_client.screen import describe_class, printable
@@ -291,7 +292,7 @@ def _thumbnail(item: Item | None) -> str:
     try:
         if item is None:
             raise OSError
-        with Image.open(io.BytesIO(item.read())) as image:
+        with open_picture(item.read()) as image:
             image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
             small = image.convert("RGB")
             small.thumbnail((THUMBNAIL, THUMBNAIL))

@@ -105,11 +105,11 @@ def test_a_list_names_images_relative_to_itself(tmp_path: Path) -> None:
 
 
 def test_every_name_that_a_jpeg_may_have(tmp_path: Path) -> None:
-    names = ["a.jfif", "b.JPE", "c.pjpeg", "d.pjp", "e.dib", "f.apng"]
-    touch(*(tmp_path / name for name in names), tmp_path / "g.heic", tmp_path / "h.tif")
+    names = ["a.jfif", "b.JPE", "c.pjpeg", "d.pjp", "e.dib", "f.apng", "g.heic", "h.tif", "i.AVIF"]
+    touch(*(tmp_path / name for name in names), tmp_path / "j.eps", tmp_path / "k.xcf")
     images = find_images([tmp_path])
     assert [Path(item.name).name for item in images.items] == names
-    assert images.skipped.counts == {"with the suffix .heic": 1, "with the suffix .tif": 1}
+    assert images.skipped.counts == {"with the suffix .eps": 1, "with the suffix .xcf": 1}
 
 
 def test_links_are_followed_and_what_cannot_be_is_named(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from client_support import Run
-from resnet50_client import Client
+from resnet50_client import Client, RequestRefused
+from resnet50_triton.decode import decode_image
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
 from resnet50_triton.xclbin.kernel_info import read_xclbin
@@ -56,6 +58,21 @@ def test_a_server_that_does_not_tell_names_its_xclbin(server: Server, sample: Pa
         (prediction,) = client.classify(jpegs[0])
     assert prediction.provenance is None
     assert prediction.xclbin_uuid == read_xclbin(sample / "card.xclbin").uuid.replace("-", "")
+
+
+def test_the_two_steps_show_what_the_network_sees(server: Server, telling: Server, jpegs: list[Path]) -> None:
+    """The same pixels and classes whatever the channel order; the card's stages where the server tells them."""
+    with Client(server.grpc_url) as silent, Client(telling.grpc_url) as open_:
+        (prediction,) = silent.classify(jpegs[0])
+        one, two = silent.inspect(jpegs[0]), open_.inspect(jpegs[0])
+        with pytest.raises(RequestRefused, match="No such file"):
+            silent.inspect("gone.jpg")
+    np.testing.assert_array_equal(one.pixels, decode_image(jpegs[0].read_bytes())[..., ::-1])
+    np.testing.assert_array_equal(one.pixels, two.pixels)
+    assert one.prediction.top == two.prediction.top == prediction.top
+    assert list(one.stages_s) == ["preprocess", "resnet50"]
+    assert list(two.stages_s) == ["preprocess", "transport", "queue", "upload", "kernel", "download"]
+    assert min(*one.stages_s.values(), *two.stages_s.values()) >= 0
 
 
 def test_what_is_not_told_is_said(run: Run, server: Server, telling: Server, sample: Path, tmp_path: Path) -> None:

@@ -98,8 +98,7 @@ def images_and_labels(options: argparse.Namespace) -> tuple[Images, Labels]:
     if options.labels and not by_folder:
         labels = read_labels(Path(options.labels), class_map)
     beside = [path for path in (None if by_folder else options.labels, options.class_map, options.names) if path]
-    paths = [Path("/dev/stdin") if path == "-" else Path(path) for path in options.paths]
-    images = find_images(paths, named=labels.ids, beside=beside)
+    images = find_images(options.paths, named=labels.ids, beside=beside)
     if by_folder:
         labels = labels_of_folders((item.name for item in images.items), class_map)
     return images, labels

@@ -45,6 +45,9 @@ async def record_answers(
                 verdicts[scored.verdict] += 1
                 yield scored
                 bar.update(task, advance=1, note=_note(verdicts, time.perf_counter() - started))
+    if decoded := client.decoded_here:
+        counts = ", ".join(f"{count} {kind}" for kind, count in decoded.most_common())
+        screen[1].print(f"decoded here, since the server does not take these formats: {counts}")
 
 
 def warn_of_unreachable(client: AsyncClient, err: Console) -> None:
