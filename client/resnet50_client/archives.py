@@ -10,6 +10,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -101,7 +102,7 @@ def _open_zip(path: Path, sources: list[Source], skip: Skip) -> Iterator[Entry]:
 
 def _open_tar(path: Path, sources: list[Source], skip: Skip) -> Iterator[Entry]:
     file, number, links = _plain_tar(path), len(sources), _Links()
-    sources.append(partial(_read_at, file))
+    sources.append(partial(_read_at, file, threading.Lock()))
     with tarfile.open(fileobj=file, mode="r:") as tar:
         while member := tar.next():
             tar.members.clear()  # type: ignore[attr-defined] # it would remember them all
@@ -135,8 +136,10 @@ def _plain_tar(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _read_at(file: IO[bytes], _: str, offset: int, size: int) -> bytes:
-    data = os.pread(file.fileno(), size, offset)
+def _read_at(file: IO[bytes], alone: threading.Lock, _: str, offset: int, size: int) -> bytes:
+    with alone:  # threads share the file's position; os.pread, which has none, is not on Windows
+        file.seek(offset)
+        data = file.read(size)
     if len(data) < size:
         raise OSError("the archive ends within it")
     return data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import sys
 import uuid
 from pathlib import Path
 
@@ -36,7 +37,8 @@ class SharedMemory:
         try:
             descriptor = os.open(FOLDER / self.name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
             try:
-                os.posix_fallocate(descriptor, 0, self.size_bytes)  # fails here if full, not at first use with SIGBUS
+                if sys.platform == "linux":  # elsewhere there is no such folder
+                    os.posix_fallocate(descriptor, 0, self.size_bytes)  # fails here if full, not at first use: SIGBUS
                 self._memory = mmap.mmap(descriptor, self.size_bytes)
             finally:
                 os.close(descriptor)
