@@ -61,6 +61,11 @@ test: $(VENV)/.tools sample ## set up all and run every test
 	@$(MAKE) -s kubernetes-tools || echo "the tests of deploy/ will be skipped, for the reason above"
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: browser
+browser: $(VENV)/.tools ## chromium and what drives it, for the tests of the page (as root, installs Debian's chromium)
+	@scripts/setup-browser
+	@scripts/setup-packages $(BIN)/python --group browser $(INSTALLED)
+
 .PHONY: test-xrt
 test-xrt: $(VENV)/.tools sample ## the card xrt:0 under the genuine XRT, in emulation (as root, installs libxrt-dev)
 	scripts/setup-xrt

@@ -6,6 +6,7 @@ import ast
 import codecs
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ CLASSES = 1000  # of the network; torchvision numbers class folders only where a
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "name", "path")
 LABEL_COLUMNS = ("label", "class", "class_id", "target", "category")
 RANGE = f"the network has the classes 0 to {CLASSES - 1}: are these labels 1-based? take 1 from each"
+UNUSED = re.compile(r"\(unused \d+\)")  # a name in the sample's label file
 VALIDATION_IMAGE = "ILSVRC2012_val_{:08}.JPEG"  # ImageNet's, from 1
 WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how files begin that Windows calls Unicode
 
@@ -287,6 +289,21 @@ def _lines_of_classes(path: Path) -> list[str]:
             f"{path}: {len(lines)} lines, but the network has {CLASSES} classes (is the first line a heading?)"
         )
     return lines
+
+
+def sample_remark(names: Mapping[int, str]) -> str:
+    """What to say where class names are those of the sample network, which calls the classes it does not know unused.
+
+    Args:
+        names: class names by id.
+
+    Returns:
+        A remark; "" for any other network.
+    """
+    known = sum(not UNUSED.fullmatch(name) for name in names.values())
+    if known == len(names):
+        return ""
+    return f"sample network: knows {known} drawn classes (the trained one: resnet50-pynq download, see README)"
 
 
 def _structured(path: Path) -> Any:

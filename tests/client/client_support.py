@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,11 @@ Start = Callable[..., "subprocess.Popen[str]"]
 FEW = 200  # images of the fixture `few`
 COMMAND = [sys.executable, "-m", "resnet50_client.cli"]
 CORRUPT = b"\xff\xd8\xff\xe0 not much of a JPEG"
+
+
+def heed_interrupts() -> None:
+    """For a process that is started: a shell starts background jobs, such as this test run, deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def recorded(run_file: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc
 import trustme
-from client_support import COMMAND, FEW, Run
+from client_support import COMMAND, FEW, Run, heed_interrupts
 from fast import make_fast_repository, make_images
 from PIL import Image
 from resnet50_triton.network.parameters import Network
@@ -154,7 +153,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_heed_interrupts,
+            preexec_fn=heed_interrupts,
         )
         started.append(process)
         return process
@@ -163,7 +162,3 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in started:
         process.kill()
         process.communicate()
-
-
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell starts background jobs, such as this test run, deaf to it

@@ -65,11 +65,17 @@ def test_probabilities_of_the_logits(server: Server, sample: Path, tmp_path: Pat
 
 
 @pytest.mark.server
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed (apt-get install curl)")
 def test_curl(server: Server, folder: Path, stock_ranks: dict[str, list[int]]) -> None:
-    (script,) = blocks("bash")
-    script = script.replace("http://localhost:8000", f"http://{server.http_url}")
-    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, timeout=60, check=True)
-    (output,) = json.loads(done.stdout)["outputs"]
+    """The five best: by id, of the bare file; by name, of a file behind JSON."""
+    answers = []
+    for script in blocks("bash"):
+        script = script.replace("localhost:8000", server.http_url)
+        done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, timeout=120, check=True, text=True)
+        answers.append(done.stdout)
+    bare, named = answers
+    (output,) = json.loads(named)["outputs"]
+    ranks = stock_ranks["noise 0.jpg"][:5]
     assert output["name"] == "LOGITS"
-    assert [int(line.split(":")[1]) for line in output["data"]] == stock_ranks["noise 0.jpg"][:5]
+    assert [int(line.split(":")[1]) for line in output["data"]] == ranks
+    assert [int(line.split()[0]) for line in bare.splitlines()] == ranks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run(build, check=True)
         wheels += [f"{path}{extra}" for path in folder.glob("*.whl")]
     assert len(wheels) == len(PACKAGES)
+    assert "-py3-none-any.whl" in wheels[-1]  # the client is pure Python
+    assert "resnet50_client/page/page.html" in zipfile.ZipFile(wheels[-1]).namelist()
     subprocess.run([sys.executable, "-m", "venv", str(place / "venv")], check=True)
     subprocess.run([str(place / "venv" / "bin" / "python"), "-m", "pip", "install", "-q", *wheels], check=True)
     return place

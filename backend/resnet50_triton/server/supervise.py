@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -66,7 +70,8 @@ def serve_until_done(
                     ready_s = time.monotonic()
                     print(f"ready in {ready_s - start_s:.1f} s", flush=True)
                     if not program:
-                        print(_addresses(server, options), flush=True)
+                        lines = [*_addresses(server, options), *_first_calls(models, server, options)]
+                        print(*lines, "Ctrl-C ends it", sep="\n", flush=True)
                     elif process is None:
                         process = subprocess.Popen([_filled_in(word, server) for word in program])
                     try:
@@ -95,16 +100,26 @@ def _made(models: Deployment, scratch: Scratch) -> Path:
         raise cannot_write(scratch.folder, error) from error
 
 
-def _addresses(server: Server, options: Sequence[str]) -> str:
-    grpc = [] if is_off(options, "allow-grpc") else [f"  gRPC     {server.grpc_url}"]
-    return "\n".join(
-        [
-            *grpc,
-            f"  HTTP     http://{server.http_url}/v2/models/classify",
-            f"  metrics  http://{server.metrics_url}/metrics",
-            "Ctrl-C ends it",
-        ]
-    )
+def _addresses(server: Server, options: Sequence[str]) -> list[str]:
+    return [
+        *([] if is_off(options, "allow-grpc") else [f"  gRPC     {server.grpc_url}"]),
+        f"  HTTP     http://{server.http_url}/v2/models/classify",
+        f"  metrics  http://{server.metrics_url}/metrics",
+    ]
+
+
+def _first_calls(models: Deployment | str, server: Server, options: Sequence[str]) -> list[str]:
+    """What to try first, in a form that can be pasted; nothing where the client is not installed."""
+    beside = Path(sys.executable).with_name("resnet50-client")
+    found = shutil.which("resnet50-client") and "resnet50-client"
+    program = found or (os.path.relpath(beside) if beside.is_file() else "")
+    if not program:
+        return []
+    is_plain = not is_off(options, "allow-grpc") and not any(option.startswith("--grpc-use-ssl") for option in options)
+    url = server.grpc_url if is_plain else f"http://{server.http_url}"
+    images = models.xclbin.parent / "images" if isinstance(models, Deployment) else Path()
+    image = shlex.quote(str(min(images.glob("*.JPEG"), default="photo.jpg")))
+    return [f"  try      {program} classify {image} --url {url}", f"           {program} page --url {url}"]
 
 
 def _filled_in(word: str, server: Server) -> str:

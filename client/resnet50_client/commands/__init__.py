@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Protocol, cast
 
-from resnet50_client.commands import accuracy, classify, compare, doctor, merge, perf_data
+from resnet50_client.commands import accuracy, classify, compare, doctor, merge, page, perf_data
 
 
 class Command(Protocol):
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
     name: cast("Command", module)
     for name, module in (
         ("classify", classify),
+        ("page", page),
         ("accuracy", accuracy),
         ("compare", compare),
         ("merge", merge),

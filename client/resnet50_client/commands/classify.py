@@ -14,7 +14,7 @@ from resnet50_client.commands.interrupt import run_until_done
 from resnet50_client.commands.stream import record_answers, warn_of_unreachable
 from resnet50_client.errors import DatasetError
 from resnet50_client.images import Images
-from resnet50_client.labels import Labels
+from resnet50_client.labels import Labels, sample_remark
 from resnet50_client.results import EXPORTS, Results, as_json, require_writable
 from resnet50_client.screen import Rows, consoles, print_plain
 
@@ -83,6 +83,8 @@ async def _classify(client: AsyncClient, images: Images, labels: Labels, results
                     print_plain(out, json.dumps(as_json(scored)))
                 else:
                     rows.show(scored)
+        if remark := sample_remark(client.names):
+            err.print(remark, style="yellow")
     if images.skipped.total:
         err.print(f"skipped: {images.skipped}")
     if failed:
