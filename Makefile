@@ -161,7 +161,7 @@ simulate: $(VENV)/.tools ## scheduler, queues, workers and leases under random s
 	@$(BIN)/python tests/runtime/simulation.py --seed $(or $(SEED),1) --steps $(or $(STEPS),1000000)
 
 .PHONY: fleet
-fleet: $(VENV)/.tools sample ## N=3 servers behind HAProxy under load, killed and upgraded: nothing lost, nothing wrong
+fleet: $(VENV)/.tools sample ## N=3 servers behind HAProxy under load, killed and upgraded: nothing lost, nothing wrong (ARGS=--namespaces: a network with faults)
 	@scripts/setup-haproxy
 	PYTHONPATH=tests:deploy/haproxy $(BIN)/python -m chaos.fleet --replicas $(or $(N),3) $(ARGS)
 

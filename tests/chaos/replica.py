@@ -9,12 +9,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 from balancer import Address
+from resnet50_triton.server.process import Ports
 
 READY_S = 120.0
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 class ReplicaError(Exception):
@@ -25,16 +28,18 @@ class Replica:
     """A supervised server on fixed ports, with a software card of its own.
 
     Args:
-        address: its name, and where it listens.
-        metrics_port: for its metrics.
+        name: its name.
+        ports: where it listens.
         folder: for its log and temporary files.
         fcweights: the FC weights.
+        host: what a command begins with that is to run on its host.
     """
 
-    def __init__(self, address: Address, metrics_port: int, folder: Path, fcweights: Path) -> None:
-        self.address = address
-        self._metrics_port = metrics_port
-        self._folder = folder / address.name
+    def __init__(self, name: str, ports: Ports, folder: Path, fcweights: Path, host: Sequence[str] = ()) -> None:
+        self.address = Address(name, ports.host, ports.grpc, ports.http)
+        self._host = host
+        self._metrics_port = ports.metrics
+        self._folder = folder / name
         self._folder.mkdir()
         self._fcweights = fcweights
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,8 +53,8 @@ class Replica:
         """Its gRPC address."""
         return f"{self.address.host}:{self.address.grpc_port}"
 
-    def start(self, xclbin: Path) -> None:
-        """Start it on an xclbin; does not wait."""
+    def start(self, xclbin: Path, python: Path = Path(sys.executable)) -> None:
+        """Start it on an xclbin, with what is installed for a Python; does not wait."""
         ports = [
             f"--{name}-port={number}"
             for name, number in (
@@ -58,7 +63,7 @@ class Replica:
                 ("metrics", self._metrics_port),
             )
         ]
-        command = [sys.executable, "-m", "resnet50_triton.cli", "serve"]
+        command: list[str | Path] = [*self._host, python, "-m", "resnet50_triton.cli", "serve"]
         files: list[str | Path] = ["--xclbin", xclbin, "--fcweights", self._fcweights]
         logs: list[str | Path] = ["--log", self._folder / "triton.log"]
         with (self._folder / "serve.log").open("ab") as log:
@@ -80,7 +85,7 @@ class Replica:
         """Whether Triton says that its models are ready."""
         url = f"http://{self.address.host}:{self.address.http_port}/v2/health/ready"
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
+            with _open(url, timeout=2) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -107,6 +112,11 @@ class Replica:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def is_of(self, python: Path) -> bool:
+        """Whether the engine that the model's process has loaded is the one that is installed for a Python."""
+        maps = psutil.Process(self._pid("resnet50")).memory_maps()
+        return any(path.path.startswith(f"{python.parents[1]}/") and "_native" in path.path for path in maps)
+
     def _pid(self, victim: str) -> int:
         if self._process is None:
             raise ReplicaError(f"{self.name} was not started")
@@ -124,7 +134,8 @@ class Replica:
         if self._process is not None:
             self._process.wait()
         deadline = time.monotonic() + READY_S
-        while any(f"--grpc-port={self.address.grpc_port}" in p.info["cmdline"] for p in _processes()):
+        listens = {f"--grpc-address={self.address.host}", f"--grpc-port={self.address.grpc_port}"}
+        while any(listens <= set(p.info["cmdline"]) for p in _processes()):
             if time.monotonic() > deadline:
                 raise ReplicaError(f"the killed {self.name} leaves a tritonserver that does not end")
             time.sleep(0.1)

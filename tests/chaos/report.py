@@ -73,7 +73,9 @@ class Screen:
     def _live(self, title: str, fleet: Fleet, ended: threading.Event) -> None:
         while not ended.wait(LIVE_S):
             try:
-                states = "  ".join(f"{name} {s.status} {s.in_flight}" for name, s in fleet.balancer.states().items())
+                states = "  ".join(
+                    f"{name} {s.status} {s.in_flight}" for name, s in fleet.balancers[0].states().items()
+                )
             except BalancerError as error:
                 states = str(error)
             seconds = time.monotonic() - self._start_s
