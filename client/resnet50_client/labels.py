@@ -232,6 +232,11 @@ def read_names(path: Path) -> list[str]:
     Raises:
         DatasetError: the file cannot be read, or has another number of names.
     """
+    if path.suffix == ".pkl":
+        raise DatasetError(
+            f"{path}: pickled names are read on the server's side: `resnet50-pynq serve --labels {path.name}`, or made "
+            "text by `resnet50-pynq import-network --names`"
+        )
     content = _structured(path)
     if content is None:
         names = _lines_of_classes(path)

@@ -236,3 +236,8 @@ def test_what_is_no_list_of_several_is_refused(tmp_path: Path, text: str, compla
     (tmp_path / "real.json").write_text(text)
     with pytest.raises(DatasetError, match=complaint):
         read_labels(tmp_path / "real.json")
+
+
+def test_pickled_names_are_not_read_here(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"serve --labels labels\.pkl"):
+        read_names(tmp_path / "labels.pkl")
