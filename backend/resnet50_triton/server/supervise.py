@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..errors import ServerNotFound
 from .deploy import Deployment
+from .notify import notify
 from .options import check_options, is_off
 from .process import Ports, Server, ending
 from .repository import describe
@@ -50,6 +51,7 @@ def serve_until_done(
     asked_to_end = threading.Event()
 
     def end(*_: object) -> None:
+        notify("STOPPING=1")
         asked_to_end.set()  # an exception alone can be lost, where it is raised in what swallows exceptions
         raise KeyboardInterrupt
 
@@ -69,6 +71,7 @@ def serve_until_done(
                     server.wait_ready()
                     ready_s = time.monotonic()
                     print(f"ready in {ready_s - start_s:.1f} s", flush=True)
+                    notify("READY=1", f"STATUS=ready on {what}, gRPC at {server.grpc_url}")
                     if not program:
                         lines = [*_addresses(server, options), *_first_calls(models, server, options)]
                         print(*lines, "Ctrl-C ends it", sep="\n", flush=True)
@@ -87,6 +90,7 @@ def serve_until_done(
                     if short_lives == _FAILURES:
                         raise ServerNotFound(f"{why}, {_FAILURES} times in a row:\n{server.log_errors()}")
                     print(f"{why}: the server is started again", flush=True)
+                    notify(f"STATUS={why}: the server is started again")
                     server.kill()
         finally:
             if process is not None:
