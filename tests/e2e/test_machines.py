@@ -227,6 +227,10 @@ def can_mount() -> bool:
     ("mount", "words"),
     [
         ("mount -t tmpfs -o ro none /dev/shm", "cannot write to /dev/shm, through which .* Read-only file system"),
+        (  # a Kubernetes volume without fsGroup: it belongs to root, and the server runs as somebody else
+            'mount -t tmpfs -o mode=555 none /dev/shm; set -- setpriv --bounding-set=-all "$@"',
+            "cannot write to /dev/shm, through which .* Permission denied; .* in Kubernetes an emptyDir .* fsGroup",
+        ),
         ("mount -t tmpfs -o size=1m none /dev/shm", "/dev/shm, .* has 1 MiB free, at least 8 are needed"),
         (
             "mount -t tmpfs -o size=300k none /tmp; mount -t tmpfs -o ro none /var/tmp",

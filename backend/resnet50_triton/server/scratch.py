@@ -78,7 +78,8 @@ class Scratch:
         except OSError as error:
             raise SetupError(
                 f"cannot write to {SHM}, through which Triton and its models exchange tensors: {error.strerror}; mount "
-                f"a tmpfs there that user {os.getuid()} may write to (docker run --shm-size=1g)"
+                f"a tmpfs there that user {os.getuid()} may write to (docker run --shm-size=1g; in Kubernetes an "
+                "emptyDir of medium Memory, with fsGroup)"
             ) from error
         if free < SHM_LEAST_BYTES:
             raise SetupError(
