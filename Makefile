@@ -123,6 +123,18 @@ bench-all: bench bench-serving bench-engine bench-baselines loadgen performance 
 kubernetes-tools: setup ## helm, hadolint and schemas, for the tests of deploy/: build/kubernetes/bin
 	@scripts/setup-kubernetes-tools $(BIN)/python
 
+.PHONY: images
+images: ## the container images of deploy/docker whose base can be had here (as root, with buildah)
+	@scripts/build-images
+
+.PHONY: test-images
+test-images: $(VENV)/.tools sample images kubernetes-tools ## runs the image locked down, and the chart's pod for each file of values, with podman
+	@[ -x build/containers/s3/bin/moto_server ] || { $(BIN)/python -m venv build/containers/s3 && \
+		scripts/setup-packages build/containers/s3/bin/python "moto[server]>=5"; }
+	@rm -f build/containers/report.txt
+	$(BIN)/python -m pytest -m long tests/deploy/test_images.py tests/deploy/test_pods.py $(ARGS)
+	@cat build/containers/report.txt
+
 .PHONY: bench-engine
 bench-engine: setup ## the software card's engine against onnxruntime and OpenVINO, and what a second thread brings
 	$(BIN)/python -m benchmarks.engine $(ARGS)

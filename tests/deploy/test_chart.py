@@ -390,7 +390,7 @@ def test_images_copy_what_there_is() -> None:
     for path in (DEPLOY / "docker").glob("Dockerfile.*"):
         text = path.read_text()
         sources = re.findall(r"^COPY (?:--chmod=\d+ )?(?!--from)(\S+) ", text, re.MULTILINE)
-        assert len(sources) == 4
+        assert len(sources) == 5
         for source in sources:
             assert (DEPLOY.parent / source).exists(), source
         words = yaml.safe_load(re.findall(r"^CMD (\[.*\])$", text, re.MULTILINE)[-1])
