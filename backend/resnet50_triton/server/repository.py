@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import DataType
 
-from ..errors import ServerNotFound
+from ..errors import ServerNotFound, SetupError
 from ..tensors import TensorSpec
 from .config import changed_config, read_config
 
@@ -40,10 +40,15 @@ def add_batch_strategy(model: Path) -> None:
     """Give a model the library that keeps requests without images out of Triton's dynamic batches.
 
     It is `triton/batch_strategy.cpp`, built beside the native engine; where that was not built, there is none.
+
+    Raises:
+        SetupError: the engine was built before there was such a library.
     """
     engine = importlib.util.find_spec("resnet50_triton.network._native")
     if engine and engine.origin:
         library = Path(engine.origin).with_name(BATCH_STRATEGY)
+        if not library.is_file():
+            raise SetupError(f"{library} is missing: install the package again, as by 'make setup'")
         shutil.copyfile(library, model / BATCH_STRATEGY)
 
 
