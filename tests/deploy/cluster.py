@@ -17,7 +17,7 @@ import pytest
 import trustme
 from containers import SETTINGS, Network, podman, wait_for
 from deploy_support import Document, container, of_kind
-from resnet50_triton.server.deploy import Deployment
+from resnet50_triton.server.deploy import Deployment, write_repository
 
 MOTO = SETTINGS / "s3" / "bin" / "moto_server"
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
@@ -94,9 +94,10 @@ class Cluster:
         self._stack.callback(store.wait)
         self._stack.callback(store.kill)
         wait_for(lambda: _put(f"{address}/models"), "an object store that takes a bucket")
-        repository = Deployment.of_sample(self._sample).make_repository(self._folder / "repository")
+        repository = self._folder / "repository"
+        write_repository(repository, Deployment.of_sample(self._sample), is_for_object_store=True)
         for path in repository.rglob("*"):
-            if path.is_file() and path.suffix != ".so":  # Triton 2.51 cannot load a library from there
+            if path.is_file():
                 assert _put(f"{address}/models/0001/{path.relative_to(repository)}", path.read_bytes())
         self.values.append(f"--set=model.repository=s3://{address}/models/0001")
         self.changed = "moto's S3 on this machine in the place of Amazon's"

@@ -15,6 +15,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What is deployed, and where to."""
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIRECTORY", help="the folder to write")
     parser.add_argument("--force", action="store_true", help="replace an existing model repository")
+    parser.add_argument(
+        "--object-store",
+        action="store_true",
+        help="leave out batchstrategy.so, which Triton cannot load from an object store; without it a request of no "
+        "images fails its whole batch",
+    )
     add_deployment(parser)
 
 
@@ -26,7 +32,7 @@ def run(args: Namespace) -> int:
     deployment = deployment_of(args)
     if deployment is None:
         raise WrongUsage("give both --xclbin and --fcweights, or --sample DIRECTORY")
-    write_repository(args.output, deployment, args.force)
+    write_repository(args.output, deployment, args.force, args.object_store)
     print(
         f"wrote {args.output}: {describe(args.output)}\n"
         f"  this project's server   resnet50-pynq serve --model-repository {args.output}\n"

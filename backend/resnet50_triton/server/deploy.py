@@ -17,6 +17,7 @@ from .config import changed_config, read_config
 from .decode_workers import size_decoding
 from .presets import PRESETS
 from .repository import (
+    BATCH_STRATEGY,
     ENSEMBLE,
     KERNEL_MODEL,
     LABELS,
@@ -118,13 +119,16 @@ class Deployment:
         return values
 
 
-def write_repository(directory: Path, deployment: Deployment, force: bool = False) -> None:
+def write_repository(
+    directory: Path, deployment: Deployment, force: bool = False, is_for_object_store: bool = False
+) -> None:
     """Write a deployment's repository, with all its files in it, in one step: there is a whole one or none.
 
     Args:
         directory: where.
         deployment: what.
         force: whether to replace a model repository that is there.
+        is_for_object_store: leave out the library that Triton (2.51) loads from a folder only.
 
     Raises:
         SetupError: there is something already, or it cannot be written.
@@ -138,6 +142,8 @@ def write_repository(directory: Path, deployment: Deployment, force: bool = Fals
         raise SetupError(f"{directory} is a file; name a folder")
     with replaced_folder(directory) as whole:
         deployment.make_repository(whole, is_for_here=False)
+        if is_for_object_store:
+            (whole / KERNEL_MODEL / BATCH_STRATEGY).unlink(missing_ok=True)
 
 
 def _with_files(values: Mapping[str, str], model: Path, is_for_here: bool) -> dict[str, str]:
