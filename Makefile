@@ -132,7 +132,7 @@ test-images: $(VENV)/.tools sample images kubernetes-tools ## runs the image loc
 	@[ -x build/containers/s3/bin/moto_server ] || { $(BIN)/python -m venv build/containers/s3 && \
 		scripts/setup-packages build/containers/s3/bin/python "moto[server]>=5"; }
 	@rm -f build/containers/report.txt
-	$(BIN)/python -m pytest -m long tests/deploy/test_images.py tests/deploy/test_pods.py $(ARGS)
+	$(BIN)/python -m pytest -m long tests/deploy/test_container_images.py tests/deploy/test_pods.py $(ARGS)
 	@cat build/containers/report.txt
 
 .PHONY: bench-engine
