@@ -26,7 +26,7 @@ from resnet50_triton.server.process import Server
 
 from benchmarks.common.machine import ROOT, SAMPLE
 
-STOP_LIMIT_S = 40.0  # 3 s, or Triton's 30 s after misused shared memory: docs/security.md
+SOON_S = 15.0  # a server that takes longer to end is waiting; after misused shared memory Triton does: docs/security.md
 
 
 def main() -> int:
@@ -81,7 +81,7 @@ def storm(sample: Path, seconds: float, seed: int) -> dict[str, Any]:
             begin_s = time.monotonic()
             code = server.stop()
             stop_s = time.monotonic() - begin_s
-        if stop_s > STOP_LIMIT_S:
+        if stop_s > SOON_S:
             print("the server's last words:", *log.read_text(errors="replace").splitlines()[-12:], sep="\n  ")
     result: dict[str, Any] = {
         "seconds": seconds,
@@ -143,8 +143,6 @@ def _faults(result: dict[str, Any]) -> list[str]:
     ]
     if not result["server"]["is_alive"]:
         faults.append(f"the server ended with code {result['server']['exit_code']}")
-    elif result["server"]["stop_s"] > STOP_LIMIT_S:
-        faults.append(f"the server took {result['server']['stop_s']} s to end")
     return faults
 
 
