@@ -142,7 +142,7 @@ def test_classify_decodes_and_says_so(run: Run, server: Server, tmp_path: Path) 
     png, tiff, ppm, broken = map(json.loads, done.stdout.splitlines())
     assert png["top"] == tiff["top"] == ppm["top"]
     assert "TIFF" in broken["error"]
-    assert "decoded here, since the server does not take these formats: 1 TIFF, 1 PPM" in done.stderr
+    assert "decoded here, since the server does not take these formats: 1 PPM, 1 TIFF" in done.stderr
 
 
 @pytest.mark.server

@@ -46,7 +46,8 @@ async def record_answers(
                 yield scored
                 bar.update(task, advance=1, note=_note(verdicts, time.perf_counter() - started))
     if decoded := client.decoded_here:
-        counts = ", ".join(f"{count} {kind}" for kind, count in decoded.most_common())
+        kinds = sorted(decoded, key=lambda kind: (-decoded[kind], kind))  # whichever was decoded first
+        counts = ", ".join(f"{decoded[kind]} {kind}" for kind in kinds)
         screen[1].print(f"decoded here, since the server does not take these formats: {counts}")
 
 
