@@ -51,6 +51,7 @@ def serve_until_done(
     asked_to_end = threading.Event()
 
     def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # another would only disturb the end
         notify("STOPPING=1")
         asked_to_end.set()  # an exception alone can be lost, where it is raised in what swallows exceptions
         raise KeyboardInterrupt
