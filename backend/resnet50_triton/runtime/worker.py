@@ -7,6 +7,7 @@ does not have to be woken up saves 0.05 to 0.1 ms.
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 from collections import deque
@@ -316,6 +317,9 @@ class CardWorker:
                 self._metrics.add("resnet50_recoveries_total", card=self.card)
                 self._metrics.add("resnet50_recovery_seconds_total", took_s, card=self.card)
                 _log.warning("card '%s' works again after %.3f s", self.card, took_s)
+                # Requests and their batches refer to each other. Those that waited for a card have grown old, and with
+                # the buffers of before would stay for minutes: 20 MB a buffer set, and Triton's shared memory.
+                gc.collect()
                 return True
         _log.error("card '%s' is not used any more: %s", self.card, failed)
         self._session.leave()
