@@ -36,6 +36,8 @@ for module, names in {NAMES!r}.items():
     for name in names.split():
         if hasattr(sys.modules[module], name):
             delattr(sys.modules[module], name)
+if hasattr(os, "process_cpu_count"):  # from Python 3.13 on; without sched_getaffinity it is this
+    os.process_cpu_count = os.cpu_count
 import resnet50_client
 for module in pkgutil.walk_packages(resnet50_client.__path__, "resnet50_client."):
     importlib.import_module(module.name)
