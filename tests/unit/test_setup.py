@@ -64,7 +64,9 @@ def test_another_python_is_refused_in_words(tmp_path: Path) -> None:
 
 def test_packages_are_installed_within_the_bounds_of_all() -> None:
     """pip keeps the bounds of what a call names: NumPy 2 came in with the tools of the tests."""
-    calls = re.findall(r"^\t.*(?:setup-packages \$\(BIN\)|pip install).*$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    calls = re.findall(
+        r"^\t.*(?:setup-packages \$\(BIN\)|pip install).*$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
     assert len(calls) >= 4
     for call in calls:
         assert "$(INSTALLED)" in call or ('-e "backend' in call and '-e "client' in call), call
