@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,12 @@ from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.server
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def load_anew(server: Server, client: Any) -> None:
@@ -270,11 +276,10 @@ def test_a_new_image_is_swapped_in_under_load(server: Server, client: Any, files
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
+    wait_until(lambda: "old" in answers)
     (files / "card.xclbin").write_bytes((files / "other.xclbin").read_bytes())
     load_anew(server, client)
-    deadline = time.monotonic() + 60  # two in flight may still be of the old one
-    while answers[-4:] != 4 * ["new"] and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: answers[-4:] == 4 * ["new"])  # two in flight may still be of the old one
     ended.set()
     for thread in threads:
         thread.join()
