@@ -1,6 +1,9 @@
-"""Networks, weights and pictures that tests make for themselves."""
+"""What tests of several packages share: networks, weights and pictures that they make for themselves; waiting."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,3 +44,11 @@ def random_pixels(seed: int, images: int) -> NDArray[np.uint8]:
 
 def _thresholds(rng: np.random.Generator, shape: tuple[int, int], spread: float) -> NDArray[np.int32]:
     return np.sort(rng.normal(0, spread, shape), axis=1).astype(np.int32)
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.005)

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpc
 from google.protobuf import text_format
-from helpers import random_network
+from helpers import random_network, wait_for
 from resnet50_triton.cards.faulty import ENVIRONMENT, inject
 from resnet50_triton.network.engine import open_engine
 from resnet50_triton.network.parameters import Network
@@ -31,12 +31,6 @@ from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.server
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def load_anew(server: Server, client: Any) -> None:
@@ -276,10 +270,10 @@ def test_a_new_image_is_swapped_in_under_load(server: Server, client: Any, files
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: "old" in answers)
+    wait_for(lambda: "old" in answers)
     (files / "card.xclbin").write_bytes((files / "other.xclbin").read_bytes())
     load_anew(server, client)
-    wait_until(lambda: answers[-4:] == 4 * ["new"])  # two in flight may still be of the old one
+    wait_for(lambda: answers[-4:] == 4 * ["new"])  # two in flight may still be of the old one
     ended.set()
     for thread in threads:
         thread.join()
@@ -362,9 +356,7 @@ def test_ending_answers_what_is_in_flight(sample: Path, tmp_path: Path, monkeypa
             inject(faults, {"fault": "slow", "seconds": 0.7})
             for _ in range(3):
                 client.async_infer("resnet50", tensor(3), lambda result, error: answers.append(error or result))
-            deadline = time.monotonic() + 60
-            while _taken(client) < 3 and time.monotonic() < deadline:
-                time.sleep(0.02)
+            wait_for(lambda: _taken(client) == 3)
             assert server.stop() == 0
     assert len(answers) == 3
     assert all(getattr(answer, "as_numpy", None) for answer in answers)

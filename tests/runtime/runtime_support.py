@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from helpers import wait_for
 from numpy.typing import NDArray
 from resnet50_triton.cards import open_card
 from resnet50_triton.runtime.batch import Batch
@@ -81,11 +82,3 @@ def works_again(instance: ModelInstance, answers: Answers) -> None:
     assert answers.right == right + 1
     # The reset forgot the buffers of before: there are those of one kernel.
     assert open_card(instance.cards[0]).programmed().memory.count() == 4 * 2 + 1
-
-
-def wait_for(condition: Any, timeout_s: float = 60.0) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.005)

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import wait_for
 from resnet50_triton.errors import BadParameter, CardError
 from resnet50_triton.runtime.instance import ModelInstance
 from resnet50_triton.runtime.job import Job
 from resnet50_triton.runtime.queue import State
-from runtime_support import Answers, Material, wait_for
+from runtime_support import Answers, Material
 
 Faults = Callable[..., None]
 Serve = Callable[..., ModelInstance]

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from helpers import wait_for
 from resnet50_triton.errors import CardError, CardTimeout, WrongResult
 from resnet50_triton.runtime.instance import ModelInstance
 from resnet50_triton.runtime.queue import State
-from runtime_support import Answers, wait_for, works_again
+from runtime_support import Answers, works_again
 
 Faults = Callable[..., None]
 Serve = Callable[..., ModelInstance]

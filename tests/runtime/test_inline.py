@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 import pytest
+from helpers import wait_for
 from resnet50_triton.errors import CardTimeout
 from resnet50_triton.runtime.instance import ModelInstance
-from runtime_support import Answers, wait_for, works_again
+from runtime_support import Answers, works_again
 
 Faults = Callable[..., None]
 Serve = Callable[..., ModelInstance]

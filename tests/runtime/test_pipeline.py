@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import wait_for
 from resnet50_triton.cards import open_card
 from resnet50_triton.errors import BadPixels, Cancelled, CardError, Expired
 from resnet50_triton.runtime.instance import ModelInstance
 from resnet50_triton.runtime.job import Job
 from resnet50_triton.runtime.latency import LatencyModel
-from runtime_support import Answers, wait_for, works_again
+from runtime_support import Answers, works_again
 
 Faults = Callable[..., None]
 Serve = Callable[..., ModelInstance]
