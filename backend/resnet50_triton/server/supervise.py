@@ -9,9 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import ServerNotFound
@@ -48,12 +47,13 @@ def serve_until_done(
     """
     check_options(options)
     ports.check_free()
-    asked_to_end = threading.Event()
+    is_ending = False  # no threading.Event: a signal within a signal's handler would wait for its lock for ever
 
     def end(*_: object) -> None:
+        nonlocal is_ending
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # another would only disturb the end
+        is_ending = True  # an exception alone can be lost, where it is raised in what swallows exceptions
         notify("STOPPING=1")
-        asked_to_end.set()  # an exception alone can be lost, where it is raised in what swallows exceptions
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, end)
@@ -79,7 +79,7 @@ def serve_until_done(
                     elif process is None:
                         process = subprocess.Popen([_filled_in(word, server) for word in program])
                     try:
-                        why = _watch(server, process, asked_to_end)
+                        why = _watch(server, process, lambda: is_ending)
                     except KeyboardInterrupt:
                         print("\nending ...", flush=True)
                         if process is None:
@@ -143,14 +143,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _watch(server: Server, process: subprocess.Popen[bytes] | None, asked_to_end: threading.Event) -> str:
+def _watch(server: Server, process: subprocess.Popen[bytes] | None, is_ending: Callable[[], bool]) -> str:
     """Return when the program has ended, or the server has to be started again, and why.
 
     Raises:
         ServerNotFound: it ended as one does that was asked to.
     """
     while True:
-        if asked_to_end.is_set():
+        if is_ending():
             raise KeyboardInterrupt
         if process is not None and process.poll() is not None:
             return "the program has ended"
