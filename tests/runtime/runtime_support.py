@@ -13,9 +13,8 @@ import numpy as np
 from helpers import wait_for
 from numpy.typing import NDArray
 from resnet50_triton.cards import open_card
-from resnet50_triton.runtime.batch import Batch
 from resnet50_triton.runtime.instance import ModelInstance
-from resnet50_triton.runtime.job import Job, JobResult
+from resnet50_triton.runtime.job import Computed, Job, JobResult
 from resnet50_triton.runtime.queue import State
 
 
@@ -37,7 +36,7 @@ class Answers:
         self.right = 0
         self.errors: list[BaseException] = []
         self.sent = 0
-        self.batches: list[tuple[slice, Batch]] = []
+        self.parts: list[Computed] = []
 
     def job(self, images: int = 4, **options: Any) -> Job:
         """A request for the first images, over and over where more are asked for."""
@@ -50,7 +49,7 @@ class Answers:
                     self.errors.append(error)
                 elif np.array_equal(future.result().outputs, self._material.logits[which]):
                     self.right += 1
-                    self.batches += future.result().batches
+                    self.parts += future.result().parts
                 else:
                     self.errors.append(AssertionError("a wrong result was answered"))
                 self._got.notify_all()

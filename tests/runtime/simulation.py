@@ -90,12 +90,12 @@ class CheckedJob(Job):
         self._computed: set[int] = set()
         self.future.add_done_callback(self._answered)
 
-    def complete(self, images: slice, outputs: Any, batch: Batch) -> None:
+    def complete(self, images: slice, outputs: Any, batch: Batch, runs: int) -> None:
         which = range(images.start, images.stop)
         if self._computed.intersection(which):
             self._episode.clock.violate("some images of a request are answered twice")
         self._computed.update(which)
-        super().complete(images, outputs, batch)
+        super().complete(images, outputs, batch, runs)
 
     def _answered(self, future: Future[JobResult]) -> None:
         clock, counts = self._episode.clock, self._episode.counts

@@ -108,9 +108,9 @@ def test_the_standby_gets_it_alone(serve: Serve, faults: Faults, answers: Answer
     answers.send(instance, 1, 1)  # both the same image, in one batch
     answers.wait()
     assert answers.right == 2
-    assert sorted(batch.size for _, batch in answers.batches) == [1, 1]
-    assert {batch.card for _, batch in answers.batches} == {"software:89"}
-    assert {batch.slices[0].runs for _, batch in answers.batches} == {2}
+    assert [part.batch.size for part in answers.parts] == [1, 1]
+    assert {part.batch.card for part in answers.parts} == {"software:89"}
+    assert {part.runs for part in answers.parts} == {3}
 
 
 def test_without_a_wait_the_error_is_the_answer(serve: Serve, faults: Faults, answers: Answers) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: A
     answers.send(instance, 1, 2, 6, 8, 1)
     answers.wait()
     assert answers.right == 5
-    sizes = [(part.stop - part.start, batch.size) for part, batch in answers.batches]
+    sizes = [(part.images.stop - part.images.start, part.batch.size) for part in answers.parts]
     assert sorted(sizes) == [(1, 2), (1, 4), (1, 4), (2, 4), (3, 4), (4, 4), (4, 4)] or sum(n for n, _ in sizes) == 18
     assert {batch for _, batch in sizes} <= {2, 4}
 
@@ -44,7 +46,7 @@ def test_a_batch_that_waits_for_the_card_takes_more_requests(serve: Serve, fault
     answers.send(instance, 4)  # for which there is no room beside them
     answers.wait()
     assert answers.right == 5
-    assert [batch.size for _, batch in answers.batches] == [1, 6, 6, 6, 4]
+    assert [part.batch.size for part in answers.parts] == [1, 6, 6, 6, 4]
 
 
 def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Faults, answers: Answers) -> None:
@@ -66,7 +68,7 @@ def test_a_batch_that_cannot_be_filled_further_fails(serve: Serve, faults: Fault
 def test_a_request_that_cannot_be_copied_fails_alone(serve: Serve, answers: Answers) -> None:
     instance = serve()
     bad = answers.job(1)
-    bad.pixels = np.zeros((1, 2, 2, 3), np.uint8)
+    bad.copy_pixels = Mock(side_effect=ValueError("the memory is gone"))
     instance.scheduler.submit([answers.job(1), bad, answers.job(1)])
     answers.wait()
     assert answers.right == 2
@@ -135,9 +137,9 @@ def test_provenance(serve: Serve, answers: Answers) -> None:
     instance = serve()
     answers.send(instance, 2, 2)
     answers.wait()
-    for images, batch in answers.batches:
+    for images, batch, runs in answers.parts:
         assert images == slice(0, 2)
-        provenance = batch.provenance(instance.xclbin.uuid, batch.slices[0].job)
+        provenance = batch.provenance(instance.xclbin.uuid, batch.upload_start_s, runs)
         assert provenance[:3] == ("faulty:90", instance.xclbin.uuid, 4)
         assert provenance.runs == 1
         moments = [value for name, value in provenance._asdict().items() if name.endswith("_ns")]
@@ -226,3 +228,26 @@ def test_a_sensor_that_fails_once_is_read_again(
     before_j = instance.metrics.value("resnet50_energy_joules_total", card="timing:91")
     wait_for(lambda: instance.metrics.value("resnet50_energy_joules_total", card="timing:91") > before_j, 5)
     assert "its sensors cannot be read now (made by the test)" in caplog.text
+
+
+@pytest.mark.parametrize("fault", [None, "sync_to_device", "sync_from_device"])
+def test_an_answered_request_holds_nothing(serve: Serve, faults: Faults, fault: str | None) -> None:
+    """Its pixels may lie in Triton's shared memory, and its batches have buffers: neither waits for the collector."""
+    instance = serve()
+    if fault is not None:
+        faults({"fault": fault, "count": 1})
+    gc.disable()
+    try:
+        pixels = np.zeros((9, 224, 224, 3), np.uint8)
+        job = Job(pixels)
+        held, future, request = weakref.ref(pixels), job.future, weakref.ref(job)
+        del pixels
+        instance.scheduler.submit([job])
+        del job
+        assert isinstance(future.exception(60), CardError if fault else type(None))
+        wait_for(lambda: held() is None)
+        if fault is None:  # the traceback of a failure refers to its request
+            wait_for(lambda: request() is None)
+            assert len(future.result().outputs) == 9
+    finally:
+        gc.enable()

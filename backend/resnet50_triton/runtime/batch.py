@@ -80,7 +80,7 @@ class Batch:
         self.upload_start_s = self.upload_start_s or begin_s
         count = min(self.room, last - first)
         images = slice(first, first + count)
-        copy(job.pixels[images], self.buffers.host_pixels[self.size : self.size + count])
+        job.copy_pixels(images, self.buffers.host_pixels[self.size : self.size + count], copy)
         self.slices.append(BatchSlice(job, images, self.size, runs))
         self.size += count
         self.copy_s += self.now() - begin_s
@@ -103,8 +103,14 @@ class Batch:
         self.download_end_s = self.now()
         return outputs
 
-    def provenance(self, xclbin_uuid: str, job: Job) -> Provenance:
-        """A request's provenance of its images in this batch."""
+    def complete(self, outputs: NDArray[Any]) -> None:
+        """Hand each request the outputs of its images, and let go of the requests."""
+        for job, images, first, runs in self.slices:
+            job.complete(images, outputs[first : first + images.stop - images.start], self, 1 + runs)
+        self.slices.clear()
+
+    def provenance(self, xclbin_uuid: str, arrived_s: float, runs: int) -> Provenance:
+        """The provenance of a request's images in this batch."""
         epoch_s = time.time() - self.now()
 
         def ns(moment_s: float) -> int:
@@ -114,12 +120,12 @@ class Batch:
             card=self.card,
             xclbin_uuid=xclbin_uuid,
             batch_size=self.size,
-            received_ns=ns(job.arrived_s),
-            upload_start_ns=ns(max(self.upload_start_s, job.arrived_s)),
+            received_ns=ns(arrived_s),
+            upload_start_ns=ns(max(self.upload_start_s, arrived_s)),
             upload_end_ns=ns(self.upload_end_s),
             kernel_start_ns=ns(self.kernel_start_s),
             kernel_end_ns=ns(self.kernel_end_s),
             download_start_ns=ns(self.download_start_s),
             download_end_ns=ns(self.download_end_s),
-            runs=1 + max(part.runs for part in self.slices if part.job is job),
+            runs=runs,
         )

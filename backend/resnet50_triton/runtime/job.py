@@ -8,16 +8,25 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadPixels, Cancelled, Expired, Resnet50Error
 from ..tensors import PIXELS_SHAPE
+from .pixels import CopyPixels
 
 if TYPE_CHECKING:
     from .batch import Batch
+
+
+class Computed(NamedTuple):
+    """Some images of a request that were computed in one batch."""
+
+    images: slice  # of the request's
+    batch: Batch
+    runs: int  # 1, or more where the images were run again after a fault
 
 
 @dataclass
@@ -25,19 +34,19 @@ class JobResult:
     """What the cards computed for a request.
 
     outputs: int32 (N, 1000) or uint32 (N, 5), not changed any more.
-    batches: the batch that each slice of the images was in.
+    parts: the batches that the images were in.
     """
 
     outputs: NDArray[Any]
-    batches: list[tuple[slice, Batch]] = field(default_factory=list)
+    parts: list[Computed] = field(default_factory=list)
 
 
 class Job:
     """One request. Its `future` is done exactly once: with the JobResult of all images, or with a Resnet50Error.
 
     Args:
-        pixels: uint8 (N, 224, 224, 3), in the model's channel order; read until the future is done.
-        is_cancelled: whether the caller took the request back.
+        pixels: uint8 (N, 224, 224, 3), in the model's channel order; held until the future is done.
+        is_cancelled: whether the caller took the request back; held as long as the pixels.
         timeout_s: the request's own limit on waiting, from now on; None for none.
         now: the clock, in seconds.
 
@@ -57,18 +66,18 @@ class Job:
                 f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (N, {', '.join(map(str, PIXELS_SHAPE))}), "
                 "N at least 1"
             )
-        self.pixels = pixels
+        self._held: tuple[NDArray[np.uint8], Callable[[], bool]] | None = (pixels, is_cancelled)
+        self._size = len(pixels)
         self.future: Future[JobResult] = Future()
         self.arrived_s = now()
         self._now = now
-        self._is_cancelled = is_cancelled
         self._timeout_s = timeout_s
         self._lock = threading.Lock()  # the slices of one request may be completed by several cards
-        self._left = len(pixels)
+        self._left = self._size
         self._result: JobResult | None = None
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return self._size
 
     def waited_s(self) -> float:
         """The time since the request came into the model."""
@@ -76,19 +85,27 @@ class Job:
 
     def check_wanted(self) -> None:
         """Look whether the caller still wants the answer. Raises Cancelled or Expired."""
-        if self._is_cancelled():
+        held = self._held
+        if held is not None and held[1]():
             raise Cancelled("the request was cancelled while it waited for the card")
         waited_s = self.waited_s()
         if self._timeout_s is not None and waited_s > self._timeout_s:
             raise Expired(f"the request waited {waited_s:.3f} s for the card, its timeout is {self._timeout_s:.3f} s")
 
-    def complete(self, images: slice, outputs: NDArray[Any], batch: Batch) -> None:
+    def copy_pixels(self, images: slice, into: NDArray[np.uint8], copy: CopyPixels) -> None:
+        """Copy some images' pixels; nothing where the request has its answer already, as when another card failed."""
+        held = self._held  # and until they are copied
+        if held is not None:
+            copy(held[0][images], into)
+
+    def complete(self, images: slice, outputs: NDArray[Any], batch: Batch, runs: int) -> None:
         """Take the outputs of some images; the last ones answer the request.
 
         Args:
             images: which of the request's.
             outputs: of these images; the array is not changed any more.
             batch: that they were in.
+            runs: how often they were run.
         """
         with self._lock:
             if self._result is None:
@@ -96,12 +113,13 @@ class Job:
                 self._result = JobResult(outputs if whole else np.empty((len(self), *outputs.shape[1:]), outputs.dtype))
             if self._result.outputs is not outputs:
                 self._result.outputs[images] = outputs
-            self._result.batches.append((images, batch))
+            self._result.parts.append(Computed(images, batch, runs))
             self._left -= len(outputs)
             if self._left:
                 return
         with suppress(InvalidStateError):  # another slice of the request has failed
             self.future.set_result(self._result)
+        self._held = None
 
     def fail(self, error: Resnet50Error) -> bool:
         """Answer with an error; False where the request has its answer already."""
@@ -109,4 +127,6 @@ class Job:
             self.future.set_exception(error)
         except InvalidStateError:
             return False
+        finally:
+            self._held = None
         return True

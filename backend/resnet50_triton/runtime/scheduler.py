@@ -232,11 +232,15 @@ class Scheduler:
                 self._failed.clear()
             if not failed:
                 return
-            again = [piece for piece, error, card in failed if not self._gives_up(piece, error, card)]
-            self._place([piece for piece in again if piece.runs < MAX_RUNS])
-            for piece in again:
-                if piece.runs == MAX_RUNS:
-                    self._place([piece], alone=True)
+            self._rerun_failed(failed)
+            failed.clear()  # no variable here holds a request while nothing fails
+
+    def _rerun_failed(self, failed: Sequence[tuple[_Piece, CardError, str]]) -> None:
+        again = [piece for piece, error, card in failed if not self._gives_up(piece, error, card)]
+        self._place([piece for piece in again if piece.runs < MAX_RUNS])
+        for piece in again:
+            if piece.runs == MAX_RUNS:
+                self._place([piece], alone=True)
 
     def _gives_up(self, piece: _Piece, error: CardError, card: str) -> bool:
         """Answer with the error what is not to be run again."""

@@ -94,7 +94,7 @@ def _note(outcome: Outcome, future: Future[JobResult]) -> None:
     result = future.result()
     outputs = result.outputs
     outcome.classes = tuple((top5(outputs) if outputs.dtype == np.int32 else outputs)[0].tolist())
-    _, batch = result.batches[0]
+    batch = result.parts[0].batch
     times = outcome.timestamps
     times.upload_start, times.upload_end = batch.upload_start_s, batch.upload_end_s
     times.inference_start, times.inference_end = batch.kernel_start_s, batch.kernel_end_s

@@ -44,7 +44,9 @@ class KernelModel:
         self._gives_provenance = p["provenance"]
         self._with_parameters = self._gives_provenance and _responses_take_parameters()
         self._inline = InlineRuns()
-        self._unanswered: dict[Job, Any] = {}  # with their requests, whose tensors hold the pixels
+        # An answered request must not wait for Python's collector: its pixels lie in Triton's shared memory, whose pool
+        # would grow. So nothing that a future keeps refers to it.
+        self._unanswered: dict[Future[JobResult], tuple[Job, Any]] = {}  # with the requests
         pb_utils.Logger.log_info(f"{args['model_instance_name']} runs on {self._instance.description}")
 
     def is_ready(self) -> bool:
@@ -67,22 +69,23 @@ class KernelModel:
                 responses.append(failure(BadPixels(f"the request cannot be read: {type(error).__name__}: {error}")))
         self._instance.scheduler.submit(jobs, inline)
         if inline and jobs:
-            return [self._response(requests[0], jobs[0], jobs[0].future)]
+            return [self._response(jobs[0].future)]
         return responses
 
     def _job(self, request: Any, inline: bool) -> Job:
         pixels = pb_utils.get_input_tensor_by_name(request, PIXELS.name).as_numpy()
         timeout_us = request.timeout()
         job = Job(pixels, request.is_cancelled, timeout_us / 1e6 if timeout_us else None)
-        self._unanswered[job] = request
+        self._unanswered[job.future] = job, request
         if not inline:
             # Last, because a request with a sender must be answered through it.
             sender = request.get_response_sender()
-            job.future.add_done_callback(lambda future: sender.send(self._response(request, job, future), flags=_FINAL))
+            job.future.add_done_callback(lambda future: sender.send(self._response(future), flags=_FINAL))
         return job
 
-    def _response(self, request: Any, job: Job, future: Future[JobResult]) -> Any:
+    def _response(self, future: Future[JobResult]) -> Any:
         """The answer to a request, as soon as there is one."""
+        job, request = self._unanswered.pop(future)
         try:
             result = future.result()
             tensors = [_output(result)]
@@ -93,11 +96,12 @@ class KernelModel:
             return failure(error)
         except Exception as error:  # of any kind: the client waits for this answer
             return failure(Resnet50Error(f"the answer cannot be made: {type(error).__name__}: {error}"))
-        finally:
-            del self._unanswered[job]
 
     def _with_provenance(self, request: Any, job: Job, result: JobResult, tensors: list[Any]) -> Any:
-        told = [(images, batch.provenance(self._instance.uuid_of(batch.card), job)) for images, batch in result.batches]
+        told = [
+            (images, batch.provenance(self._instance.uuid_of(batch.card), job.arrived_s, runs))
+            for images, batch, runs in result.parts
+        ]
         if PROVENANCE.name in request.requested_output_names():
             rows = np.empty((len(job), *PROVENANCE.dims), np.int64)
             for images, provenance in told:
