@@ -113,6 +113,10 @@ class Kernel:
 
     def _run(self, registers: bytes) -> None:
         self._start(registers)
+        self.end()
+
+    def end(self) -> None:
+        """End the run; also when the device is closed: XRT's thread that polls it aborts if it still does so then."""
         with self._changed:
             self._control = _AP_DONE | _AP_IDLE | _AP_READY
             self._changed.notify_all()
@@ -149,6 +153,7 @@ class Device:
             else:
                 answer(connection, body)
             if message.call == Call.CLOSE:
+                self._kernel.end()
                 second.sendall(close_message())
                 connection.settimeout(_LAST_CALLS_S)
 
