@@ -59,9 +59,9 @@ class Answers:
         job.future.add_done_callback(take)
         return job
 
-    def send(self, instance: ModelInstance, *sizes: int, inline: bool = False) -> None:
+    def send(self, instance: ModelInstance, *sizes: int) -> None:
         """Send requests in one go, as Triton's batcher does."""
-        instance.scheduler.submit([self.job(size) for size in sizes], inline)
+        instance.scheduler.submit([self.job(size) for size in sizes])
 
     def wait(self, timeout_s: float = 60.0) -> None:
         """Wait until every request is answered, once."""

@@ -285,7 +285,7 @@ class Episode:
         pause_s = rng.choice([0.0, 0.002, 0.02, 0.2])
         for _ in range(rng.randint(1, 40)):
             jobs = [self._job(process) for _ in range(rng.choice([1, 1, 1, 2, 5]))]
-            process.scheduler.submit(jobs, rng.random() < 0.5)
+            process.scheduler.submit(jobs)
             if rng.random() < 0.1:
                 rng.choice(self.jobs).is_cancelled = True
             if pause_s:

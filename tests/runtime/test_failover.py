@@ -41,12 +41,11 @@ def test_after_the_recovery_of_the_only_card(
 
 
 @by_name
-@pytest.mark.parametrize("inline", [False, True], ids=["", "inline"])
-def test_on_another_card(serve: Serve, faults: Faults, answers: Answers, fault: dict[str, Any], inline: bool) -> None:
+def test_on_another_card(serve: Serve, faults: Faults, answers: Answers, fault: dict[str, Any]) -> None:
     instance = serve(card="faulty:90,faulty:91", kernel_timeout_s="1", failover_wait_s="60")
     faults({**fault, "card": "faulty:91"}, {"fault": "program", "card": "faulty:91", "count": 1000})
     for _ in range(6):
-        answers.send(instance, 4, inline=inline)
+        answers.send(instance, 4)
     answers.wait()
     assert answers.errors == []
     assert answers.right == 6

@@ -70,8 +70,7 @@ def two(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
     return serve
 
 
-@pytest.mark.parametrize("inline", [False, True], ids=["by its thread", "inline"])
-def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, inline: bool) -> None:
+def test_two_models_share_a_card_start_by_start(two: Serve, material: Material) -> None:
     instances = [
         two(InstanceInfo("a", "1"), card="faulty:92"),
         two(InstanceInfo("b", "1"), card="faulty:93"),
@@ -80,7 +79,7 @@ def test_two_models_share_a_card_start_by_start(two: Serve, material: Material, 
 
     def load(instance: ModelInstance, mine: Answers) -> None:
         for _ in range(15):
-            mine.send(instance, 2, inline=inline)
+            mine.send(instance, 2)
 
     threads = [threading.Thread(target=load, args=pair) for pair in zip(instances, answers, strict=True)]
     for thread in threads:

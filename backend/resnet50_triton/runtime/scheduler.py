@@ -90,17 +90,11 @@ class Scheduler:
         has_standby = self.standby is not None and self.standby.queue.state is State.READY
         return has_standby or self.ready_cards >= self._min_ready_cards
 
-    def submit(self, jobs: Sequence[Job], inline: bool = False) -> None:
-        """Bring requests to the cards; each is answered, now or later, in every case. For one thread.
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Bring requests to the cards; each is answered, now or later, in every case. For one thread."""
+        self._place([_Piece(job, 0, len(job), 0) for job in jobs])
 
-        Args:
-            jobs: the requests.
-            inline: run the last batch in this thread where the card is idle, instead of in the card's thread, which
-                would take a tenth of a millisecond more; until then no other request can be brought.
-        """
-        self._place([_Piece(job, 0, len(job), 0) for job in jobs], inline)
-
-    def _place(self, pieces: Sequence[_Piece], inline: bool = False, alone: bool = False) -> None:
+    def _place(self, pieces: Sequence[_Piece], alone: bool = False) -> None:
         filling: tuple[CardWorker, Batch] | None = None
         left = sum(piece.last - piece.first for piece in pieces)
         for piece in pieces:
@@ -119,14 +113,14 @@ class Scheduler:
                         batch.close()
                     if not batch.room:
                         filling = None
-                        self._hand_in(worker, batch, inline and piece is pieces[-1] and first == last)
+                        self._hand_in(worker, batch)
             except Resnet50Error as error:
                 self._metrics.add("resnet50_refused_total", code=error.triton_code)
                 job.fail(error)
             except Exception as error:  # a fault of one request must not fail the others
                 job.fail(Resnet50Error(f"the request cannot be taken: {type(error).__name__}: {error}"))
         if filling is not None:
-            self._hand_in(*filling, inline)
+            self._hand_in(*filling)
 
     def _check_wanted(self, job: Job) -> None:
         # Triton drops what is cancelled or late in its queue: only a wait for a buffer leaves time for it here.
@@ -195,7 +189,7 @@ class Scheduler:
             "send the request again in a second" if again else "repair the card and load the model again"
         )
 
-    def _hand_in(self, worker: CardWorker, batch: Batch, inline: bool) -> None:
+    def _hand_in(self, worker: CardWorker, batch: Batch) -> None:
         if not batch.size:
             worker.queue.release(batch)
             return
@@ -205,7 +199,7 @@ class Scheduler:
             failed = error if isinstance(error, CardError) else CardError(f"card '{worker.card}': {error}")
             worker.queue.release(batch, failed)
         else:
-            if worker.submit(batch, inline):
+            if worker.submit(batch):
                 return
             failed = worker.queue.error or CardError(f"card '{worker.card}' is {worker.queue.state.value}")
         self.rerun(worker.card, [batch], failed)

@@ -2,6 +2,6 @@
 
 kernel_model.py  resnet50: requests as jobs, results as responses    preprocess_model.py  preprocess: images to pixels
 config.py        the configuration, completed from the xclbin        parameters.py        the parameters of each model
-inline.py        which requests are run inline                       inflight.py          holds decoding back
-metrics.py       the metrics, published through Triton        batch_strategy.cpp   which requests Triton batches
+inflight.py      holds decoding back                                 metrics.py           publishes the metrics
+batch_strategy.cpp   which requests Triton batches
 """

@@ -17,7 +17,6 @@ from ..runtime.instance import InstanceInfo, ModelInstance
 from ..runtime.job import Job, JobResult
 from ..tensors import LOGITS, PIXELS, PROVENANCE, TOP5, provenance_row
 from .config import failure, parameters
-from .inline import InlineRuns
 from .metrics import TritonMetrics
 from .parameters import RESNET50
 
@@ -43,7 +42,6 @@ class KernelModel:
         self._instance = ModelInstance(p, info, max(1, config["max_batch_size"]), sink)
         self._gives_provenance = p["provenance"]
         self._with_parameters = self._gives_provenance and _responses_take_parameters()
-        self._inline = InlineRuns()
         # An answered request must not wait for Python's collector: its pixels lie in Triton's shared memory, whose pool
         # would grow. So nothing that a future keeps refers to it.
         self._unanswered: dict[Future[JobResult], tuple[Job, Any]] = {}  # with the requests
@@ -54,33 +52,30 @@ class KernelModel:
         return self._instance.scheduler.is_ready()
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Take requests. The answers come later, except those of requests that are refused at once or run inline."""
-        inline = self._inline.is_due(len(requests), not self._unanswered)
+        """Take requests. The answers come later, except those of requests that are refused at once."""
+        # To run one here and return its answer would save 0.1 ms at most, and the client's next request may come before
+        # we have returned: Triton 2.51, where its queue has timeouts, overlooks that one for 0.5 s.
         jobs: list[Job] = []
         responses: list[Any] = []
         for request in requests:
             try:
-                jobs.append(self._job(request, inline))
+                jobs.append(self._job(request))
                 responses.append(None)
             except Resnet50Error as error:
                 self._instance.metrics.add("resnet50_refused_total", code=error.triton_code)
                 responses.append(failure(error))
             except Exception as error:  # a fault of one request must not fail the others
                 responses.append(failure(BadPixels(f"the request cannot be read: {type(error).__name__}: {error}")))
-        self._instance.scheduler.submit(jobs, inline)
-        if inline and jobs:
-            return [self._response(jobs[0].future)]
+        self._instance.scheduler.submit(jobs)
         return responses
 
-    def _job(self, request: Any, inline: bool) -> Job:
+    def _job(self, request: Any) -> Job:
         pixels = pb_utils.get_input_tensor_by_name(request, PIXELS.name).as_numpy()
         timeout_us = request.timeout()
         job = Job(pixels, request.is_cancelled, timeout_us / 1e6 if timeout_us else None)
         self._unanswered[job.future] = job, request
-        if not inline:
-            # Last, because a request with a sender must be answered through it.
-            sender = request.get_response_sender()
-            job.future.add_done_callback(lambda future: sender.send(self._response(future), flags=_FINAL))
+        sender = request.get_response_sender()  # last: a request that has one must be answered through it
+        job.future.add_done_callback(lambda future: sender.send(self._response(future), flags=_FINAL))
         return job
 
     def _response(self, future: Future[JobResult]) -> Any:
