@@ -69,16 +69,16 @@ def serve_until_done(
                 what = models if isinstance(models, str) else models.card
                 print(f"starting tritonserver on {what} ...", flush=True)
                 with Server(repository, ports, log, options, scratch) as server:
-                    server.wait_ready()
-                    ready_s = time.monotonic()
-                    print(f"ready in {ready_s - start_s:.1f} s", flush=True)
-                    notify("READY=1", f"STATUS=ready on {what}, gRPC at {server.grpc_url}")
-                    if not program:
-                        lines = [*_addresses(server, options), *_first_calls(models, server, options)]
-                        print(*lines, "Ctrl-C ends it", sep="\n", flush=True)
-                    elif process is None:
-                        process = subprocess.Popen([_filled_in(word, server) for word in program])
                     try:
+                        server.wait_ready()
+                        ready_s = time.monotonic()
+                        print(f"ready in {ready_s - start_s:.1f} s", flush=True)
+                        notify("READY=1", f"STATUS=ready on {what}, gRPC at {server.grpc_url}")
+                        if not program:
+                            lines = [*_addresses(server, options), *_first_calls(models, server, options)]
+                            print(*lines, "Ctrl-C ends it", sep="\n", flush=True)
+                        elif process is None:
+                            process = subprocess.Popen([_filled_in(word, server) for word in program])
                         why = _watch(server, process, lambda: is_ending)
                     except KeyboardInterrupt:
                         print("\nending ...", flush=True)
