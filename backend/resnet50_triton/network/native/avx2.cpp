@@ -20,7 +20,7 @@ namespace resnet50 {
 namespace {
 
 constexpr int kVectors = 2;  // of 32 channels: a block
-constexpr int kPixels = 4;   // of a tile; 8 sums, 4 vectors of weights and a table fill the 16 registers
+constexpr int kPixels = 6;   // of a tile: 12 sums, 2 vectors of weights, a table and what it gives fill the 16 registers
 
 // The sums of a tile before thresholds. P of channel 2 * i + 1 is odd[i], that of 2 * i is total[i] - (odd[i] << 8).
 struct Sums {
@@ -32,35 +32,30 @@ template <int Pixels>
 __attribute__((noinline)) void sum_tile(const LookupInput& in, Sums& sums) {
     const uint8_t* table = lookup_tables().sums[0];
     const uint8_t* weights = in.weights;
-    const __m256i low4 = _mm256_set1_epi8(15);
     bool first = true;
     for (int ky = 0; ky < in.ksize; ky++) {
         const uint8_t* row = in.rows[ky];
-        for (int left = in.pairs; left > 0; left -= in.chunk_pairs) {
+        for (int left = in.groups; left > 0; left -= in.chunk) {
             __m256i acc[Pixels][kVectors];
-            unroll<Pixels>([&](auto p) RESNET50_INLINE {
-                unroll<kVectors>([&](auto v) RESNET50_INLINE { acc[p][v] = _mm256_setzero_si256(); });
-            });
-            const auto look_up = [&](const uint8_t* codes, const __m256i(&w)[kVectors]) RESNET50_INLINE {
+            const auto look_up = [&](auto is_first) RESNET50_INLINE {
+                __m256i w[kVectors];
+                unroll<kVectors>([&](auto v) RESNET50_INLINE {
+                    w[v] = _mm256_load_si256(reinterpret_cast<const __m256i*>(weights) + v);
+                    asm volatile("" : "+x"(w[v]));  // or GCC loads it again at each use
+                });
                 unroll<Pixels>([&](auto p) RESNET50_INLINE {
-                    const __m128i* entry = reinterpret_cast<const __m128i*>(table + size_t(codes[p * in.step]) * kLookupTable);
+                    const __m128i* entry = reinterpret_cast<const __m128i*>(table + size_t(row[p * in.step]) * kLookupTable);
                     const __m256i t = _mm256_broadcastsi128_si256(_mm_load_si128(entry));
                     unroll<kVectors>([&](auto v) RESNET50_INLINE {
-                        acc[p][v] = _mm256_add_epi8(acc[p][v], _mm256_shuffle_epi8(t, w[v]));
+                        const __m256i found = _mm256_shuffle_epi8(t, w[v]);
+                        acc[p][v] = is_first ? found : _mm256_add_epi8(acc[p][v], found);
                     });
                 });
+                row++;
+                weights += kBlock;
             };
-            const int pairs = std::min(left, in.chunk_pairs);
-            for (int pair = 0; pair < pairs; pair++, row += 2, weights += kBlock) {
-                __m256i low[kVectors], high[kVectors];
-                unroll<kVectors>([&](auto v) RESNET50_INLINE {
-                    const __m256i both = _mm256_load_si256(reinterpret_cast<const __m256i*>(weights) + v);
-                    low[v] = _mm256_and_si256(both, low4);
-                    high[v] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low4);
-                });
-                look_up(row, low);
-                look_up(row + 1, high);
-            }
+            look_up(std::true_type{});
+            for (int group = 1; group < std::min(left, in.chunk); group++) look_up(std::false_type{});
             unroll<Pixels>([&](auto p) RESNET50_INLINE {
                 unroll<kVectors>([&](auto v) RESNET50_INLINE {
                     const __m256i odd = _mm256_srli_epi16(acc[p][v], 8);
@@ -240,6 +235,7 @@ RESNET50_INLINE inline void sum_stem(const int16_t* rows, const int16_t* weights
     rows += 2 * x * kImageChannels;
     weights += half * 64;
     for (int ky = 0; ky < kStemKernel; ky++, rows += kPaddedRowValues)
+#pragma GCC unroll 1  // unrolled, GCC multiplies ahead and spills what it has
         for (int pair = 0; pair < kStemRowPairs; pair++, weights += 128) {
             __m256i w[4];
             unroll<4>([&](auto v) RESNET50_INLINE { w[v] = _mm256_load_si256(reinterpret_cast<const __m256i*>(weights) + v); });
@@ -263,7 +259,7 @@ public:
     const char* name() const override { return "avx2"; }
 
     Conv pack(const ConvParams& params) const override {
-        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, lookup_chunk_pairs(params), {}, {}};
+        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, lookup_chunk(params), {}, {}};
         conv.weights = pack_lookup_weights(params);
         if (params.levels == 3) conv.thresholds = pack_thresholds<3>(params);
         if (params.levels == 15) conv.thresholds = pack_thresholds<15>(params);
@@ -294,6 +290,7 @@ public:
                 for (; call.out_width - x >= width; x += width) compute_tile<width>(call, lookup_input(call, y, x, block), y, x, block);
             };
             tiles(std::integral_constant<int, kPixels>{});
+            tiles(std::integral_constant<int, 4>{});
             tiles(std::integral_constant<int, 3>{});
             tiles(std::integral_constant<int, 2>{});
             tiles(std::integral_constant<int, 1>{});

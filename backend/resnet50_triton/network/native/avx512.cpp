@@ -34,7 +34,7 @@ void compute_row(const ConvCall& call, int y, int group) {
     const Conv& conv = *call.conv;
     TileInput in;
     in.groups = groups(conv.cin);
-    in.chunk_pairs = conv.chunk_pairs;
+    in.chunk_pairs = conv.chunk;
     in.step = size_t(call.in.pixel_bytes()) * conv.stride;
     in.weights = conv.weights.data() + size_t(group) * Taps * in.groups * Taps * Blocks * 64;
     TileSums sums;

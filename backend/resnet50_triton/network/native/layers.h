@@ -44,7 +44,7 @@ struct ConvParams {
 // whose bit is set and A adds all of them.
 struct Conv {
     int cin = 0, cout = 0, ksize = 0, stride = 0, levels = 0;
-    int chunk_pairs = 0;  // pairs of lookups whose sums fit a byte, for kernels that look up
+    int chunk = 0;  // lookups whose sums fit a byte, for kernels that look up; avx512: pairs of them
     Buffer weights;
     Buffer thresholds;  // per block; its layout is the kernel's
     int pad() const { return ksize / 2; }

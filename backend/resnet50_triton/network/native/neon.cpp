@@ -29,31 +29,22 @@ template <int Pixels>
 __attribute__((noinline)) void sum_tile(const LookupInput& in, Sums& sums) {
     const uint8_t* table = lookup_tables().sums[0];
     const uint8_t* weights = in.weights;
-    const uint8x16_t low4 = vdupq_n_u8(15);
     for (int p = 0; p < Pixels; p++)
         for (int v = 0; v < 2 * kVectors; v++) sums[p][v] = vdupq_n_u16(0);
     for (int ky = 0; ky < in.ksize; ky++) {
         const uint8_t* row = in.rows[ky];
-        for (int left = in.pairs; left > 0; left -= in.chunk_pairs) {
+        for (int left = in.groups; left > 0; left -= in.chunk) {
             uint8x16_t acc[Pixels][kVectors];
             unroll<Pixels>([&](auto p) RESNET50_INLINE {
                 unroll<kVectors>([&](auto v) RESNET50_INLINE { acc[p][v] = vdupq_n_u8(0); });
             });
-            const auto look_up = [&](const uint8_t* codes, const uint8x16_t(&w)[kVectors]) RESNET50_INLINE {
+            for (int group = 0; group < std::min(left, in.chunk); group++, row++, weights += kBlock) {
+                uint8x16_t w[kVectors];
+                unroll<kVectors>([&](auto v) RESNET50_INLINE { w[v] = vld1q_u8(weights + kLanes * v); });
                 unroll<Pixels>([&](auto p) RESNET50_INLINE {
-                    const uint8x16_t t = vld1q_u8(table + size_t(codes[p * in.step]) * kLookupTable);
+                    const uint8x16_t t = vld1q_u8(table + size_t(row[p * in.step]) * kLookupTable);
                     unroll<kVectors>([&](auto v) RESNET50_INLINE { acc[p][v] = vaddq_u8(acc[p][v], vqtbl1q_u8(t, w[v])); });
                 });
-            };
-            for (int pair = 0; pair < std::min(left, in.chunk_pairs); pair++, row += 2, weights += kBlock) {
-                uint8x16_t low[kVectors], high[kVectors];
-                unroll<kVectors>([&](auto v) RESNET50_INLINE {
-                    const uint8x16_t both = vld1q_u8(weights + kLanes * v);
-                    low[v] = vandq_u8(both, low4);
-                    high[v] = vshrq_n_u8(both, 4);
-                });
-                look_up(row, low);
-                look_up(row + 1, high);
             }
             unroll<Pixels>([&](auto p) RESNET50_INLINE {
                 unroll<kVectors>([&](auto v) RESNET50_INLINE {
@@ -119,7 +110,7 @@ public:
     const char* name() const override { return "neon"; }
 
     Conv pack(const ConvParams& params) const override {
-        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, lookup_chunk_pairs(params), {}, {}};
+        Conv conv{params.cin, params.cout, params.ksize, params.stride, params.levels, lookup_chunk(params), {}, {}};
         conv.weights = pack_lookup_weights(params);
         conv.thresholds = Buffer(size_t(params.cout) * params.levels * sizeof(int16_t));
         for (int c = 0; c < params.cout; c++) {
