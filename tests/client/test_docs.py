@@ -1,4 +1,4 @@
-"""What docs/client.md says is what happens: its commands are understood, its programs run."""
+"""What docs/client.md says is what happens: its commands are understood, its programs and its examples/ run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from resnet50_client.cli import build_parser
 from resnet50_client.commands import COMMANDS as KNOWN
 from resnet50_triton.server.process import Server
 
-TEXT = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "client.md").read_text()
+EXAMPLES = ROOT / "examples"
 
 
 def blocks(language: str) -> list[str]:
@@ -24,8 +26,7 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [line for block in blocks("console") for line in block.splitlines() if "resnet50-client" in line]
-PROGRAMS = [program for program in blocks("python") if "localhost" in program]
-OFFLINE = [program for program in blocks("python") if "localhost" not in program]
+PROGRAMS = blocks("python")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -58,8 +59,8 @@ def test_probabilities_of_the_logits(server: Server, sample: Path, tmp_path: Pat
     images = sample / "images"
     words = ("--labels", images / "labels.txt", "--url", server.grpc_url, "--logits", tmp_path / "logits.npy")
     assert run("accuracy", images, *words).returncode == 0
-    (program,) = OFFLINE
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    program = EXAMPLES / "probabilities.py"
+    done = subprocess.run([sys.executable, program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert 0.5 < float(done.stdout) <= 1  # as sure as it is right on the sample
 
@@ -69,7 +70,7 @@ def test_probabilities_of_the_logits(server: Server, sample: Path, tmp_path: Pat
 def test_curl(server: Server, folder: Path, stock_ranks: dict[str, list[int]]) -> None:
     """The five best: by id, of the bare file; by name, of a file behind JSON."""
     answers = []
-    for script in blocks("bash"):
+    for script in (*blocks("bash"), (EXAMPLES / "classify.sh").read_text()):
         script = script.replace("localhost:8000", server.http_url)
         done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, timeout=120, check=True, text=True)
         answers.append(done.stdout)

@@ -1,0 +1,25 @@
+"""Make probabilities of the logits that `resnet50-client accuracy --logits logits.npy` wrote, by temperature scaling.
+
+    pip install scipy
+    python examples/probabilities.py
+
+The temperature fits the ground truth in logits.files.csv (C. Guo et al., 2017): every image needs a label.
+"""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+logits = np.load("logits.npy").astype(float)
+labels = np.loadtxt("logits.files.csv", delimiter=",", skiprows=1, usecols=1, dtype=int)
+rows = np.arange(len(labels))
+
+
+def loss(log_t: float) -> float:
+    """The mean negative log-likelihood at a temperature, given by its logarithm."""
+    return float(-log_softmax(logits / np.exp(log_t), axis=1)[rows, labels].mean())
+
+
+log_t = minimize_scalar(loss, bounds=(0, np.log(np.abs(logits).max())), method="bounded").x
+probabilities = softmax(logits / np.exp(log_t), axis=1)  # cleanlab.filter.find_label_issues(labels, probabilities)
+print(probabilities.max(axis=1).mean())
