@@ -97,7 +97,7 @@ def measure_ceilings(seconds: float, rounds: int) -> dict[str, Stage]:
         measures: dict[str, Callable[[], Stage]] = {
             DECODE: partial(_decoding, pool, files, seconds),
             f"{TRANSPORT}, {PIXELS}": partial(_transport, instant, "resnet50", seconds, batch=FULL, shared=True),
-            f"{TRANSPORT}, {JPEG}": partial(_transport, instant, "classify", seconds, concurrency=64, data=jpegs),
+            f"{TRANSPORT}, {JPEG}": partial(_transport, instant, "classify", seconds, batch=32, data=jpegs),
             COPY: partial(_copying, kernels[TIMING.name], pixels, seconds / 2),
             **{f"{CARD}, {name}": partial(_running, kernel, seconds) for name, kernel in kernels.items()},
         }
