@@ -75,10 +75,12 @@ def test_the_ensemble_has_the_kernels_outputs(files: Path, tmp_path: Path) -> No
     assert kernel.parameters["provenance"].string_value == "on"
 
 
-def test_an_object_store_gets_no_library(files: Path, tmp_path: Path) -> None:
+def test_an_object_store_gets_no_library(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert make(files, tmp_path / "models") == 0
     assert make(files, tmp_path / "store", "--object-store") == 0
     assert contents(tmp_path / "models").keys() - contents(tmp_path / "store").keys() == {"resnet50/batchstrategy.so"}
+    monkeypatch.setattr("resnet50_triton.server.repository.BATCH_STRATEGY", "none.so")  # which this installation lacks
+    assert make(files, tmp_path / "more", "--object-store") == 0
 
 
 def test_what_is_there_is_replaced_only_on_demand(

@@ -17,7 +17,6 @@ from .config import changed_config, read_config
 from .decode_workers import size_decoding
 from .presets import PRESETS
 from .repository import (
-    BATCH_STRATEGY,
     ENSEMBLE,
     KERNEL_MODEL,
     LABELS,
@@ -66,13 +65,14 @@ class Deployment:
         """The sample that `build-sample` made, on a card."""
         return cls(*cls.files_of_sample(directory), card)
 
-    def make_repository(self, directory: Path, is_for_here: bool = True) -> Path:
+    def make_repository(self, directory: Path, is_for_here: bool = True, is_for_object_store: bool = False) -> Path:
         """Write a model repository that serves this deployment.
 
         Args:
             directory: the folder to make; must not exist.
             is_for_here: it names the deployment's files where they are, and its decoding threads follow from this
                 machine's cores. Otherwise the files are copied into it, and it can be taken anywhere.
+            is_for_object_store: leave out the library that Triton (2.51) loads from a folder only.
 
         Raises:
             BadXclbin: the xclbin cannot be used.
@@ -89,7 +89,8 @@ class Deployment:
             with changed_config(path) as config:
                 for name, value in values.items():
                     config.parameters[name].string_value = value
-        add_batch_strategy(directory / KERNEL_MODEL)
+        if not is_for_object_store:
+            add_batch_strategy(directory / KERNEL_MODEL)
         if self.labels and self.labels.suffix == ".pkl":
             (directory / KERNEL_MODEL / LABELS).write_text("\n".join(read_class_names(self.labels)))
         elif self.labels:
@@ -128,7 +129,7 @@ def write_repository(
         directory: where.
         deployment: what.
         force: whether to replace a model repository that is there.
-        is_for_object_store: leave out the library that Triton (2.51) loads from a folder only.
+        is_for_object_store: as in `Deployment.make_repository`.
 
     Raises:
         SetupError: there is something already, or it cannot be written.
@@ -141,9 +142,7 @@ def write_repository(
     elif directory.exists() and not directory.is_dir():
         raise SetupError(f"{directory} is a file; name a folder")
     with replaced_folder(directory) as whole:
-        deployment.make_repository(whole, is_for_here=False)
-        if is_for_object_store:
-            (whole / KERNEL_MODEL / BATCH_STRATEGY).unlink(missing_ok=True)
+        deployment.make_repository(whole, False, is_for_object_store)
 
 
 def _with_files(values: Mapping[str, str], model: Path, is_for_here: bool) -> dict[str, str]:
