@@ -25,7 +25,7 @@ examples:
   balancer.py config --replica card1=10.0.0.1 --replica card2=10.0.0.2 --user haproxy > /etc/haproxy/haproxy.cfg
   balancer.py config --replica a=127.0.0.1:8001:8000 --replica b=127.0.0.1:9001:9000 --tls-cert server.pem
   balancer.py status
-  balancer.py drain card1 && ssh card1 systemctl restart resnet50 && balancer.py ready card1
+  balancer.py drain card1 && ssh card1 systemctl restart resnet50-pynq && balancer.py ready card1
 
 exit codes: 0 done, 1 the balancer refused or the replica was not idle in time (the reason is printed), 2 wrong usage
 """

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from deploy_support import DEPLOY
+from deploy_support import DEPLOY, ROOT
 from resnet50_triton.cli import build_parser
 from resnet50_triton.server.notify import notify
 
@@ -66,6 +66,12 @@ def test_its_command_is_one_of_ours() -> None:
     assert program == PROGRAM
     assert build_parser().parse_args(words).sample
     assert service["Type"] == "notify"
+
+
+def test_what_systemctl_is_told_names_the_unit() -> None:
+    paths = [*DEPLOY.rglob("*.*"), *(ROOT / "docs").rglob("*.md")]
+    named = [re.findall(r"systemctl [a-z -]+ (resnet50[\w-]*)", path.read_text()) for path in paths if path.is_file()]
+    assert {name for names in named for name in names} == {UNIT.stem}
 
 
 @pytest.mark.server
