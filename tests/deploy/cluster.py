@@ -55,12 +55,14 @@ class Cluster:
                     getattr(self, f"_fill_{name}")(self.folders[name], arguments)
             if any(word.startswith("--model-repository=s3:") for word in arguments):
                 self._store(container(documents)["envFrom"][0]["secretRef"]["name"])
-            for path in [path for each in self.folders.values() for path in each.rglob("*")]:
+            for path in [path for each in self.folders.values() for path in each.rglob("*") if path.is_file()]:
                 path.chmod(0o644)  # the fsGroup of a Secret would let user 10001 read it
             self._stack = self._stack.pop_all()
 
     def _fill_models(self, folder: Path, arguments: list[str]) -> None:
-        """The files that the arguments name, each with the sample's content."""
+        """The repository or the files that the arguments name, with the sample's content."""
+        if any(word.startswith("--model-repository=/") for word in arguments):
+            write_repository(folder, Deployment.of_sample(self._sample))
         content = {"--xclbin": "card.xclbin", "--fcweights": "fcweights.csv", "--labels": "labels.txt"}
         for option, _, path in (word.partition("=") for word in arguments):
             if option in content:

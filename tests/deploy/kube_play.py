@@ -1,4 +1,4 @@
-"""The chart's Deployment as something that `podman kube play` (4.3) can run; what podman does not know is named here.
+"""A Deployment as something that `podman kube play` (4.3) can run; what podman does not know is named here.
 
 It silently ignores, so that nothing here tests: topologySpreadConstraints, automountServiceAccountToken,
 enableServiceLinks, terminationGracePeriodSeconds, seccompProfile (podman has a default of its own), lifecycle.preStop,
@@ -14,9 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from deploy_support import Document
+from deploy_support import DEPLOY, Document
 
 MODE = "1777"  # what fsGroup would arrange: a user that is not root may write to the volume
+
+
+def of_kserve() -> Document:
+    """The Deployment that KServe would make of our runtime, with what `storageUri` names at /mnt/models."""
+    runtime = yaml.safe_load((DEPLOY / "kserve" / "serving-runtime.yaml").read_text())["spec"]
+    (served,) = runtime["containers"]
+    served["volumeMounts"].append({"name": "models", "mountPath": "/mnt/models", "readOnly": True})
+    pod = {"containers": [served], "volumes": [*runtime["volumes"], {"name": "models", "emptyDir": {}}]}
+    template = {"metadata": {"labels": {"app": "kserve"}}, "spec": pod}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": {"template": template}}
 
 
 @contextlib.contextmanager
@@ -24,7 +34,7 @@ def playable(deployment: Document, name: str, image: str, folders: dict[str, Pat
     """Make a Deployment that podman runs.
 
     Args:
-        deployment: as helm renders it.
+        deployment: as helm or `of_kserve` renders it.
         name: of the pod.
         image: the container image, in the place of one in a registry.
         folders: for each volume that a cluster would bring (claims and Secrets), the folder to mount.
