@@ -12,7 +12,7 @@ from containers import IMAGES, SOON_S, Container, classify, image, network, note
 __all__ = ["image"]
 pytestmark = pytest.mark.long
 # As in deploy/docker/README.md, but for the network.
-LOCKED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp", "--shm-size=128m")
+LOCKED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--tmpfs=/tmp:exec", "--shm-size=128m")
 
 
 @pytest.fixture

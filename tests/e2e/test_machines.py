@@ -236,9 +236,13 @@ def can_mount() -> bool:
             "mount -t tmpfs -o size=300k none /tmp; mount -t tmpfs -o ro none /var/tmp",
             r"cannot write to /tmp/resnet50-server-\w+.*: .*No space left on device.*TMPDIR",
         ),
+        (  # as Docker's --tmpfs and hardened machines mount it: the models' processes could not be started
+            "mount -t tmpfs -o noexec none /tmp; mount -t tmpfs -o ro none /var/tmp",
+            r"/tmp \(mounted noexec; .* /tmp:exec\), /var/tmp \(this user may not write to it\); name another .*TMPDIR",
+        ),
     ],
 )
-def test_places_without_room_are_told(models: Path, sample: Path, mount: str, words: str) -> None:
+def test_places_that_cannot_be_used_are_told(models: Path, sample: Path, mount: str, words: str) -> None:
     argv = [*SERVE, f"--sample={sample}", "--card=timing:0", "--free-ports", "--", "true"]
     if "/tmp" not in mount:
         argv[4] = f"--model-repository={models}"

@@ -169,15 +169,25 @@ def _orphan(lock: Path) -> Iterator[bool]:
 
 
 def _temporary_folder() -> Path:
-    """The folder for temporary files, or another where Triton could not pass on its path."""
+    """The folder for temporary files, or another where a server cannot use that one."""
     try:
         named = tempfile.gettempdir()
     except OSError as error:
         raise SetupError(f"there is no folder for temporary files: {error.strerror}; name one: TMPDIR=...") from error
-    for path in (named, *_FALLBACKS):
-        if SAFE.fullmatch(path) and len(path) <= _LONGEST and os.access(path, os.W_OK | os.X_OK):
+    reasons = {path: _why_not(path) for path in (named, *_FALLBACKS)}
+    for path, why in reasons.items():
+        if not why:
             return Path(path)
-    raise SetupError(
-        f"TMPDIR={named} cannot be used with Triton ({_LONGEST} letters, digits and ._+=@%- at most can), and this "
-        f"user may not write to {' or '.join(_FALLBACKS)}; name another folder: TMPDIR=..."
-    )
+    told = ", ".join(f"{path} ({why})" for path, why in reasons.items())
+    raise SetupError(f"there is no folder for the server's temporary files: {told}; name another folder: TMPDIR=...")
+
+
+def _why_not(path: str) -> str:
+    """Why a server cannot have its files in a folder; "" where it can."""
+    if not SAFE.fullmatch(path) or len(path) > _LONGEST:
+        return f"Triton can pass on at most {_LONGEST} letters, digits and ._+=@%-"
+    if not os.access(path, os.W_OK | os.X_OK):
+        return "this user may not write to it"
+    if os.statvfs(path).f_flag & os.ST_NOEXEC:  # the models' processes and batchstrategy.so are started from it
+        return "mounted noexec; docker run --tmpfs /tmp:exec"
+    return ""
