@@ -58,7 +58,7 @@ def test_its_times_can_be_others(software_cases: dict[str, Case], monkeypatch: p
     monkeypatch.setenv("RESNET50_TIMING_MS", "30,5")
     case = software_cases["logits"]
     with Kernel(case.xclbin, case.weights, "timing:8", batch_size=4) as kernel:
-        assert "timing card, computes nothing, takes 30 ms + 5 ms an image" in kernel.description
+        assert "timing card, computes nothing, takes 30 ms + 5 ms per image" in kernel.description
         begin_s = time.monotonic()
         kernel.run(np.zeros((4, 224, 224, 3), np.uint8))
         assert time.monotonic() - begin_s >= 0.05

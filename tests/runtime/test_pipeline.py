@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import time
 import weakref
@@ -20,8 +21,16 @@ from resnet50_triton.runtime.job import Job
 from resnet50_triton.runtime.latency import LatencyModel
 from runtime_support import Answers, works_again
 
+SERVING = Path(__file__).resolve().parents[2] / "docs" / "serving.md"
 Faults = Callable[..., None]
 Serve = Callable[..., ModelInstance]
+
+
+def test_the_log_tells_the_rate_as_docs_serving_reads_it(serve: Serve) -> None:
+    description = serve().description
+    written = re.search(r"software:0 \(...\), (.*)`: large", SERVING.read_text().replace("\n", " "))
+    assert written
+    assert re.sub(r"[0-9.]+", "N", written[1]) in re.sub(r"\d[\d.e+-]*", "N", description)
 
 
 def test_requests_share_starts_and_large_ones_are_split(serve: Serve, answers: Answers) -> None:

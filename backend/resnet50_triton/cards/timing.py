@@ -157,7 +157,7 @@ class TimingCard(EmulatedCard):
     def name(self) -> str:
         """What kind of card this is, and how fast it pretends to be."""
         run_ms, image_ms = (1e3 * time_s for time_s in self._times_s)
-        return f"timing card, computes nothing, takes {run_ms:g} ms + {image_ms:g} ms an image"
+        return f"timing card, computes nothing, takes {run_ms:g} ms + {image_ms:g} ms per image"
 
     @property
     def device_info(self) -> SimpleNamespace:

@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="fixed ms of a run, and ms per image (default: 1.6,0.368, an Alveo U250's published figures)",
     )
     c.add_argument(
-        "--buffer-sets", type=positive, default=3, help="sets of device buffers a card (default: %(default)s)"
+        "--buffer-sets", type=positive, default=3, help="sets of device buffers per card (default: %(default)s)"
     )
     c.add_argument("--max-batch", type=positive, default=128, help="largest batch size (default: %(default)s)")
     c.add_argument("--request-images", type=positive, default=1, help="images in a request (default: %(default)s)")

@@ -175,7 +175,8 @@ class ModelInstance:
             kernel, latency = worker.kernel, worker.latency
             what = f"{worker.card} ({kernel.device.name if kernel else worker.queue.state.value})"
             if latency:
-                what += f", {1e3 * latency.expected_s(1):.3g} ms an image, {1e3 * latency.image_s:.3g} ms each more"
+                what += f", {1e3 * latency.expected_s(1):.3g} ms for one image, "
+                what += f"{1e3 * latency.image_s:.3g} ms for each further one"
             cards.append(what)
         xclbin = self.xclbin
         return f"{'; '.join(cards)}; the {xclbin.kernel} kernel of {xclbin.path} (UUID {xclbin.uuid})"
