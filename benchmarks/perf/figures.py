@@ -11,11 +11,11 @@ from benchmarks.perf.checks import find, median
 
 FOLDER = "assets/performance"  # of docs/
 ALTERNATIVES = {
-    "rate": "Images a second over the requests in flight, for both cards, pixels and JPEGs",
+    "rate": "Images per second over the requests in flight, for both cards, pixels and JPEGs",
     "latency": "Latency, median and 99th percentile, over the requests in flight, for both cards, pixels and JPEGs",
     "stages": "The share of each stage in the time of a request",
-    "engine": "Images a second of the engine, onnxruntime and OpenVINO, by batch size and threads",
-    "baselines": "Images a second of the server with the software card and of INT8 servers, by load",
+    "engine": "Images per second of the engine, onnxruntime and OpenVINO, by batch size and threads",
+    "baselines": "Images per second of the server with the software card and of INT8 servers, by load",
 }
 _ORDER = ("client and transport", "wait for a decoder", "decode")
 _SERIES = [(setup, kind) for setup in (TIMING, SOFTWARE) for kind in (PIXELS, JPEG)]
@@ -45,15 +45,15 @@ def all_plots(results: Mapping[str, Any]) -> dict[str, str]:
 
 
 def rate(load: Mapping[str, Any]) -> str:
-    """Images a second over the load."""
-    title = "Throughput, one image a request over gRPC"
+    """Images per second over the load."""
+    title = "Throughput, one image per request over gRPC"
     return plots.lines(title, "requests in flight", "images/s", _over(load, "images_per_s"))
 
 
 def latency(load: Mapping[str, Any]) -> str:
     """Median, and dashed the 99th percentile, over the load."""
     series = [*_over(load, "p50_ms"), *_over(load, "p99_ms", is_dashed=True)]
-    title = "Latency, one image a request over gRPC: median, and dashed the 99th percentile"
+    title = "Latency, one image per request over gRPC: median, and dashed the 99th percentile"
     return plots.lines(title, "requests in flight", "ms", series, is_log=True)
 
 

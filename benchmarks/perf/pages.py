@@ -34,27 +34,35 @@ def replace(text: str, command: str, lines: Sequence[str]) -> str:
 
 
 def faults(result: Mapping[str, Any]) -> list[str]:
-    """Every fault, a row each: what it does to one card alone, with a standby, and to one of two."""
+    """Every fault, a row each: what it does to one card alone, with a standby, and to one of two.
+
+    A case that was run in one set-up only has settings of its own, which its title names: these are a second table.
+    """
     setups: dict[str, dict[str, Any]] = {}
     for row in result["rows"]:
         setups.setdefault(row["setup"], {})[row["case"]] = row
     first, *others = setups.values()
-    rows = []
+    rows, single = [], []
     for case, row in first.items():
-        if row["recovery_s"] is not None:
-            back = f"{row['recovery_s']:.2f} s"
-        else:
-            back = "-" if row["recovered"] else "does not"
-        cells = [_answers(row), f"{row['longest_s']:.2f} s", back]
-        for other in others:
-            mine = other.get(case)
-            cells += [_answers(mine), f"{mine['longest_s']:.2f} s"] if mine else ["", ""]
-        rows.append((case, *cells))
+        cells = [case, _answers(row), f"{row['longest_s']:.2f} s", _back(row)]
+        elsewhere = [other[case] for other in others if case in other]
+        for other in elsewhere:
+            cells += [_answers(other), f"{other['longest_s']:.2f} s"]
+        (rows if elsewhere else single).append(cells)
     names = list(setups)
     head = ["fault", f"{names[0]}: right", "longest answer", "works again after"]
     for name in names[1:]:
         head += [f"{name}: right", "longest answer"]
-    return [origin(result["made"]), "", *table(head, rows)]
+    tables = [*table(head, rows)] if rows else []
+    if single:
+        tables += ["", *table(["case with settings of its own", "right", *head[2:4]], single)]
+    return [origin(result["made"]), "", *tables]
+
+
+def _back(row: Mapping[str, Any]) -> str:
+    if row["recovery_s"] is not None:
+        return f"{row['recovery_s']:.2f} s"
+    return "-" if row["recovered"] else "does not"
 
 
 def _answers(row: Mapping[str, Any]) -> str:

@@ -129,7 +129,7 @@ def _over_load(load: Mapping[str, Any]) -> list[str]:
     return [
         "## Throughput and latency by load",
         "",
-        "One image a request over gRPC. Batches grow with the load, and so does the throughput.",
+        "One image per request over gRPC. Batches grow with the load, and so does the throughput.",
         "",
         *figures.embed(figures.rate(load), "rate"),
         *figures.embed(figures.latency(load), "latency"),
@@ -175,7 +175,7 @@ def _ceilings(load: Mapping[str, Any]) -> list[str]:
         "server, its client and a software card share the cores. Transport and queue are measured with a card that",
         "answers at once.",
         "",
-        *table(("card", "input", "stage, alone", "images/s", "CPU, ms an image"), rows),
+        *table(("card", "input", "stage, alone", "images/s", "CPU, ms per image"), rows),
         "",
     ]
 
@@ -192,7 +192,8 @@ def _presets(load: Mapping[str, Any]) -> list[str]:
     return [
         "## Presets",
         "",
-        "The timing card, PIXELS over shared memory, an image a request: images/s · p50 · p99 in ms · mean batch size.",
+        "The timing card, PIXELS over shared memory, one image per request: images/s · p50 · p99 in ms · mean batch",
+        "size.",
         f"[Serving](serving.md#presets) says what each preset sets. The servers: {told}.",
         "",
         *table(("in flight", *(setup.preset or "no preset" for setup in measured)), rows),
@@ -215,7 +216,7 @@ def _loads(load: Mapping[str, Any]) -> list[str]:
         f"images/s · p50 · p99 in ms: medians of {load['rounds']} rounds of {load['seconds']} s by perf_analyzer. "
         f"{_noise(load)}JPEG: {load['jpegs']}.",
         "",
-        *table(("card", "input", "images a request", "in flight", *TRANSPORTS), rows),
+        *table(("card", "input", "images per request", "in flight", *TRANSPORTS), rows),
         "",
     ]
 
@@ -257,7 +258,7 @@ def _serving(result: Mapping[str, Any]) -> list[str]:
         "`resnet50` alone, without decoding, beside a synchronous model and beside `runtime/kernel.py` in a loop, in",
         "interleaved rounds. Images/s with three requests in flight, in brackets the ratio to the loop:",
         "",
-        *table(("card", "images a request", "transport", *models), rates),
+        *table(("card", "images per request", "transport", *models), rates),
         "",
         "One image alone, median, in brackets what is added to the loop:",
         "",

@@ -192,8 +192,11 @@ def test_a_fault_in_every_setup_is_one_row() -> None:
     row = {"case": "a run hangs", "sent": 9, "right": 7, "codes": {"UNAVAILABLE": 1}, "wrong": 0, "lost": 1}
     row |= {"longest_s": 2.0, "recovery_s": 2.5, "recovered": True}
     quiet = row | {"setup": "two cards", "right": 9, "codes": {}, "lost": 0, "recovery_s": None}
-    text = "\n".join(pages.faults({"made": result()["made"], "rows": [row | {"setup": "one card"}, quiet]}))
-    assert "| a run hangs | 7 of 9, 1 UNAVAILABLE, **1 lost** | 2.00 s | 2.50 s | 9 of 9 | 2.00 s |" in text
+    rows = [row | {"setup": "one card"}, row | {"setup": "one card", "case": "kill -9"}, quiet]
+    text = "\n".join(pages.faults({"made": result()["made"], "rows": rows}))
+    everywhere, single = text.split("| case with settings of its own |")
+    assert "| a run hangs | 7 of 9, 1 UNAVAILABLE, **1 lost** | 2.00 s | 2.50 s | 9 of 9 | 2.00 s |" in everywhere
+    assert "| kill -9 | 7 of 9, 1 UNAVAILABLE, **1 lost** | 2.00 s | 2.50 s |\n" in f"{single}\n"
 
 
 def test_plots_show_what_the_tables_say() -> None:

@@ -2,7 +2,7 @@
 
 A fault is injected into a card while clients keep sending. Each request is accounted for. Recovery is the time from the
 injection to the first correct answer to a request that was sent after the last failure. Three set-ups are measured: one
-card whose failures are answered (`failover_wait_s` off), one card with a standby, and two cards.
+card with `failover_wait_s` off, one card with a standby, and two cards.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Case:
 
 # What is set for all cases; in those after the first, no fault of a card may be seen in a refused request.
 SETUPS = {
-    "one card, failures are answered": {"failover_wait_s": "off"},
+    "one card, `failover_wait_s` off": {"failover_wait_s": "off"},
     "one card and a standby": {"standby": "software:0"},
     "two cards": {"card": "faulty:0,faulty:1", "threads": "1"},
 }
