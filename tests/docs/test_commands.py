@@ -37,7 +37,7 @@ MARK = re.compile(r"^\s*\*Not run by a test: [^*]+\*$")
 # Programs of the machine, whose options are not ours to check: harmless, and the same everywhere.
 FAMILIAR = {".", "source", "export", "cd", "ls", "mkdir", "cat", "touch", "curl", "pip", "jupyter", "perf_analyzer"}
 FAMILIAR |= {"eval"}  # of the completion of commands, which test_completion.py runs
-FAMILIAR |= {"python3", "tritonserver"}  # of "a Triton of your own", which test_own_triton.py runs
+FAMILIAR |= {"python3.10", "tritonserver"}  # of "a Triton of your own", which test_own_triton.py runs
 _FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.M | re.S)
 
 

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.server
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = (ROOT / "README.md").read_text().partition("### A Triton of your own")[2].partition("\nAway from")[0]
 MAKE, RUN = (block.splitlines() for block in re.findall(r"```console\n(.*?)```", SECTION, re.S))
+RUN = [line.replace("python3.10", "python3") for line in RUN]  # the one that the tritonserver here needs
 
 
 @pytest.fixture
