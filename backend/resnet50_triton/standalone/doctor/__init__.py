@@ -1,4 +1,4 @@
-"""Checks whether everything is here that serving needs; each check that fails names the fix.
+"""Checks whether everything is here that serving needs; each check that fails says how to fix it.
 
 A check is a function from `Wanted` to findings; `CHECKS` lists them in the order in which they build on each other.
 They import what they look at only when they run: a broken installation is what this is for.
