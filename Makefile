@@ -128,7 +128,7 @@ images: ## the container images of deploy/docker whose base can be had here (as 
 	@scripts/build-images
 
 .PHONY: test-images
-test-images: $(VENV)/.tools sample images kubernetes-tools ## runs the image locked down, and the chart's pod for each file of values, with podman
+test-images: $(VENV)/.tools sample images kubernetes-tools ## runs the image locked down, and the pods of the chart (each file of values) and of KServe, with podman
 	@[ -x build/containers/s3/bin/moto_server ] || { $(BIN)/python -m venv build/containers/s3 && \
 		scripts/setup-packages build/containers/s3/bin/python "moto[server]>=5"; }
 	@rm -f build/containers/report.txt
