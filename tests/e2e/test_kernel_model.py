@@ -277,7 +277,7 @@ def test_a_new_image_is_swapped_in_under_load(server: Server, client: Any, files
     ended.set()
     for thread in threads:
         thread.join()
-    for mine in answers:  # none of before after one of then
+    for mine in answers:  # no old answer after a new one
         assert mine == sorted(mine, reverse=True)
         assert set(mine) == {"old", "new"}
     (files / "card.xclbin").write_bytes(good)

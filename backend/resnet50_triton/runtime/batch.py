@@ -103,11 +103,14 @@ class Batch:
         self.download_end_s = self.now()
         return outputs
 
-    def complete(self, outputs: NDArray[Any]) -> None:
-        """Hand each request the outputs of its images, and let go of the requests."""
+    def complete(self, outputs: NDArray[Any]) -> list[float]:
+        """Hand each request the outputs of its images, and let go of the requests; how long each had waited then."""
+        totals_s = []
         for job, images, first, runs in self.slices:
             job.complete(images, outputs[first : first + images.stop - images.start], self, 1 + runs)
+            totals_s.append(job.waited_s())
         self.slices.clear()
+        return totals_s
 
     def provenance(self, xclbin_uuid: str, arrived_s: float, runs: int) -> Provenance:
         """The provenance of a request's images in this batch."""

@@ -211,10 +211,7 @@ class CardWorker:
         self._answer(batch, outputs)
 
     def _answer(self, batch: Batch, outputs: NDArray[Any]) -> None:
-        arrived_s = [part.job.arrived_s for part in batch.slices]
-        batch.complete(outputs)
-        now_s = self._clock.monotonic()
-        totals_s = [now_s - moment_s for moment_s in arrived_s]
+        totals_s = batch.complete(outputs)
         kernel_s = batch.kernel_end_s - batch.kernel_start_s
         self._uncounted.append(Completed(batch.size, batch.copy_s, kernel_s, totals_s))
 

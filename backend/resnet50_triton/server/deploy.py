@@ -142,7 +142,7 @@ def write_repository(
     elif directory.exists() and not directory.is_dir():
         raise SetupError(f"{directory} is a file; name a folder")
     with replaced_folder(directory) as whole:
-        deployment.make_repository(whole, False, is_for_object_store)
+        deployment.make_repository(whole, is_for_here=False, is_for_object_store=is_for_object_store)
 
 
 def _with_files(values: Mapping[str, str], model: Path, is_for_here: bool) -> dict[str, str]:
