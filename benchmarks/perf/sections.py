@@ -171,7 +171,7 @@ def _ceilings(load: Mapping[str, Any]) -> list[str]:
     return [
         "## The bottleneck",
         "",
-        "What each stage does alone, on all cores and with large requests, and its processor time per image. The",
+        "What each stage does alone, on all cores, and its processor time per image. The",
         "server, its client and a software card share the cores. Transport and queue are measured with a card that",
         "answers at once.",
         "",
