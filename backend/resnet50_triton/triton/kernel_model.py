@@ -96,7 +96,7 @@ class KernelModel:
             (images, batch.provenance(self._instance.uuid_of(batch.card), job.arrived_s, runs))
             for images, batch, runs in result.parts
         ]
-        # Only what is asked for: Triton 2.51 frees the rest without Python's lock, which ends Python 3.12 and later.
+        # Only what is asked for: Triton 2.51 frees the rest without Python's lock, which ended Python 3.13.
         wanted = request.requested_output_names()
         tensors = [tensor for tensor in [_output(result)] if tensor.name() in wanted]
         if PROVENANCE.name in wanted:
