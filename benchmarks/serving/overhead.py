@@ -107,23 +107,34 @@ def latencies(
     kernel_time: Callable[[], float],
     rounds: int,
     seconds: float,
-) -> dict[str, dict[str, float]]:
-    """One image at a time: the median of each way to ask, and what it adds to kernel.py, in seconds."""
-    measures: dict[str, Callable[[], float]] = {}
+) -> dict[str, dict[str, Any]]:
+    """One image at a time, in seconds: the median of each way, and what it adds to kernel.py before and after it."""
+    kernel_s: list[float] = []
+
+    def added_to_kernel(ask: Callable[[], float]) -> tuple[float, float]:
+        """The median of a way, and what it adds: a shared machine changes its speed within seconds."""
+        kernel_s.append(_median_of(kernel_time))
+        time_s = ask()
+        kernel_s.append(_median_of(kernel_time))
+        return time_s, time_s - sum(kernel_s[-2:]) / 2
+
+    ways: dict[str, Callable[[], float]] = {}
     for name, server in servers.items():
         for shared in (False, True):
             way = f"{name}, perf_analyzer, {'shared memory' if shared else 'gRPC'}"
-            measures[way] = lambda url=server.grpc_url, shared=shared: (
+            ways[way] = lambda url=server.grpc_url, shared=shared: (
                 analyze(url, "resnet50", shared=shared, seconds=seconds).p50_s
             )
-        measures[f"{name}, tritonclient, gRPC"] = lambda call=clients[name]: _median_of(call)
-    measures["kernel"] = lambda: _median_of(kernel_time)
-    times = interleave(measures, rounds)
-    latency = {}
-    for name, values_s in times.items():
-        added_s = statistics.median(a - b for a, b in zip(values_s, times["kernel"], strict=True))
-        latency[name] = {"median_s": statistics.median(values_s), "added_s": added_s}
-        print(f"    1 image, {name:40} {1e3 * latency[name]['median_s']:6.2f} ms, added {1e3 * added_s:5.2f} ms")
+        ways[f"{name}, tritonclient, gRPC"] = lambda call=clients[name]: _median_of(call)
+    times = interleave({way: lambda ask=ask: added_to_kernel(ask) for way, ask in ways.items()}, rounds)
+    latency: dict[str, dict[str, Any]] = {"kernel": {"median_s": statistics.median(kernel_s)}}
+    print(f"    1 image, {'kernel.py in a loop':40} {1e3 * latency['kernel']['median_s']:6.2f} ms")
+    for way, values in times.items():
+        turns_s = [added_s for _, added_s in values]
+        median_s, added_s = statistics.median(time_s for time_s, _ in values), statistics.median(turns_s)
+        latency[way] = {"median_s": median_s, "added_s": added_s, "turns_s": turns_s}
+        turns = " ".join(f"{1e3 * turn_s:.2f}" for turn_s in turns_s)
+        print(f"    1 image, {way:40} {1e3 * median_s:6.2f} ms, added {1e3 * added_s:5.2f} ms ({turns})")
     return latency
 
 
@@ -156,9 +167,11 @@ def main() -> int:
         worst = min(row["pipelined"]["ratio"] for card in result["cards"] for row in card["throughput"])
         print(f"worst ratio {worst:.3f}: {_verdict(worst >= TARGET_RATIO)} (aim: at least {TARGET_RATIO})")
     for card in result["cards"]:
-        added_s = card["latency"]["pipelined, perf_analyzer, gRPC"]["added_s"]
-        verdict = _verdict(added_s <= TARGET_ADDED_S)
-        print(f"{card['card']}: added to one image {1e3 * added_s:.2f} ms: {verdict} (aim: 1 ms)")
+        added = card["latency"]["pipelined, perf_analyzer, gRPC"]
+        verdict = _verdict(added["added_s"] <= TARGET_ADDED_S)
+        met = sum(turn_s <= TARGET_ADDED_S for turn_s in added["turns_s"])
+        turns = f"in {met} of {len(added['turns_s'])} turns"
+        print(f"{card['card']}: added to one image {1e3 * added['added_s']:.2f} ms: {verdict}, {turns} (aim: 1 ms)")
     return 0
 
 
