@@ -120,6 +120,7 @@ class AsyncClient:
         self._outputs: list[str] = []
         self._classes = 0
         self._channel_order = ""
+        self._told_names: list[str] = []
         self.decoded_here: Counter[str] = Counter()  # images of formats that the server does not take
         self.unreachable: dict[str, str] = {}  # URL and reason of servers that did not answer at the start
 
@@ -225,8 +226,9 @@ class AsyncClient:
         self._outputs, self._classes = [ranked] + [PROVENANCE] * tells, widths[ranked]
 
     async def _adopt_order(self, connection: Connection) -> None:
-        """Note in which order the model takes the channels of PIXELS."""
-        order = (await connection.facts(self.model)).channel_order
+        """Note in which order the model takes the channels of PIXELS, and the names of classes in its configuration."""
+        facts = await connection.facts(self.model)
+        order, self._told_names = facts.channel_order, facts.class_names.splitlines()
         if self.pixels and self._channel_order not in ("", order):
             raise ModelMismatch(
                 f"model '{self.model}' takes PIXELS as {order} on {connection.endpoint} but as "
@@ -379,7 +381,11 @@ class AsyncClient:
 
     async def _learn_names(self) -> None:
         """Ask for the names of all classes: Triton tells them as part of a classification, whatever the image."""
-        if self._names is None and "LOGITS" in self._outputs:  # the extension ranks scores, and TOP5 has none
+        if self._names is not None:
+            return
+        if "LOGITS" not in self._outputs:  # the extension ranks scores, and TOP5 has none
+            self._names = dict(enumerate(self._told_names))
+        else:
             payload = (
                 pixels_payload(decode_pixels(TINY_PNG, self._channel_order)) if self.pixels else bytes_payload(TINY_PNG)
             )

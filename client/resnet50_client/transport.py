@@ -70,6 +70,7 @@ class ModelFacts:
     channel_order: str  # of PIXELS: BGR or RGB
     xclbin_uuid: str  # 32 hex digits
     decoding: str  # how images become 224x224: stretch or center_crop
+    class_names: str  # one a line, where Triton itself does not tell them
 
 
 class Connection:
@@ -188,7 +189,13 @@ class Connection:
         values = {name: value.get("string_value", "") for one in told for name, value in one.items()}
         uuid = values.get("xclbin_uuid", "").replace("-", "").lower()
         self.xclbin_uuid, self.is_known = uuid or None, True
-        return ModelFacts(values.get("card", ""), values.get("channel_order", "BGR"), uuid, values.get("mode", ""))
+        return ModelFacts(
+            values.get("card", ""),
+            values.get("channel_order", "BGR"),
+            uuid,
+            values.get("mode", ""),
+            values.get("class_names", ""),
+        )
 
     async def statistics(self) -> list[dict[str, Any]]:
         """Ask what Triton counted of each model since it was loaded."""

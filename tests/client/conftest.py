@@ -58,7 +58,7 @@ def top5_server(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("top5")
     network = Network.from_bytes(read_xclbin(sample / "card.xclbin").network_bytes())
     write_xclbin(folder / "top5.xclbin", network, "top5")
-    deployment = Deployment(folder / "top5.xclbin", sample / "fcweights.csv")
+    deployment = Deployment(folder / "top5.xclbin", sample / "fcweights.csv", sample / "labels.txt")
     with running(deployment.make_repository(folder / "models")) as server:
         yield server
 

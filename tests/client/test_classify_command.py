@@ -88,14 +88,16 @@ def test_standard_input(server: Server, jpegs: list[Path], stock_ranks: dict[str
     assert json.loads(done.stdout)["top"][0]["class"] == stock_ranks[jpegs[0].name][0]
 
 
-def test_a_card_that_ranks_gives_ids_without_scores(
-    run: Run, top5_server: Server, jpegs: list[Path], stock_ranks: dict[str, list[int]]
+def test_a_card_that_ranks_gives_ids_and_names_without_scores(
+    run: Run, top5_server: Server, sample: Path, jpegs: list[Path], stock_ranks: dict[str, list[int]]
 ) -> None:
+    names = (sample / "labels.txt").read_text().splitlines()
     done = run("classify", *jpegs, "--url", top5_server.grpc_url, "--json", "--top", "5")
     assert done.returncode == 0
     for path, line in zip(jpegs, done.stdout.splitlines(), strict=True):
         answer = json.loads(line)
         assert [candidate["class"] for candidate in answer["top"]] == stock_ranks[path.name][:5]
+        assert [candidate["name"] for candidate in answer["top"]] == [names[i] for i in stock_ranks[path.name][:5]]
         assert {candidate["score"] for candidate in answer["top"]} == {None}
         assert answer["margin"] is None
     done = run("classify", jpegs[0], "--url", top5_server.grpc_url, "--top", "6")

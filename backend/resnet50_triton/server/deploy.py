@@ -110,6 +110,8 @@ class Deployment:
     def _parameters(self, xclbin: KernelInfo) -> dict[str, dict[str, str]]:
         """What is set, by model."""
         files = {"xclbin": str(self.xclbin), "fcweights": str(self.fcweights), "xclbin_uuid": xclbin.uuid}
+        if self.labels and xclbin.kernel == "top5":  # Triton names the classes of LOGITS only
+            files["class_names"] = "\n".join(read_class_names(self.labels))
         values = {KERNEL_MODEL: {**files, "card": self.card}}
         for layer in (PRESETS[self.preset] if self.preset else {}, self.parameters):
             for model, more in layer.items():

@@ -106,6 +106,7 @@ RESNET50 = (
     Parameter("card", "the cards: software:N or xrt:N, several with commas, or xrt:*", default="software:0"),
     Parameter("channel_order", "of PIXELS: BGR, the card's native order, or RGB", one_of("BGR", "RGB"), "BGR"),
     Parameter("xclbin_uuid", "the UUID that the xclbin must have; if unset, any", str, ""),
+    Parameter("class_names", "class names, one a line, for clients of a kernel that returns TOP5", str, ""),
     Parameter("min_ready_cards", "the model is ready while at least this many cards work", whole_number(1, 1024), "1"),
     Parameter("threads", "CPU threads of a software card, 0: one per CPU", whole_number(0, 1024), "0"),
     Parameter("kernel_batch_size", "the most images in one run, 0: max_batch_size", whole_number(0, 65536), "0"),

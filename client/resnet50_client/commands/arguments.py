@@ -26,6 +26,11 @@ def add_labels(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument(
         "--class-map", type=Path, metavar="FILE", help="class ids of keys such as n01440764 (.json or text)"
     )
+    add_names(parser)
+
+
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """--names alone."""
     parser.add_argument(
         "--names",
         type=Path,
@@ -120,8 +125,10 @@ def server_options(options: argparse.Namespace) -> dict[str, Any]:
     tls_files = options.tls_ca or options.tls_cert
     if tls_files and not any(Endpoint.parse(url, options.protocol).tls for url in urls):
         raise DatasetError(f"'{tls_files}' is for TLS, but no --url asks for it: write grpcs:// or https:// before it")
+    names = getattr(options, "names", None)
     return {
         "url": options.url,
+        "names": read_names(names) if names else None,
         "protocol": options.protocol,
         "access": access,
         "concurrency": options.concurrency,
@@ -132,13 +139,7 @@ def server_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def model_options(options: argparse.Namespace) -> dict[str, Any]:
     """Those that say how to use it."""
-    names = getattr(options, "names", None)
-    return {
-        "model": options.model,
-        "pixels": options.pixels,
-        "shm": options.shm,
-        "names": read_names(names) if names else None,
-    }
+    return {"model": options.model, "pixels": options.pixels, "shm": options.shm}
 
 
 def traceparent(text: str) -> str:

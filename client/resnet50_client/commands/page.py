@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 
-from resnet50_client.commands.arguments import add_server, server_options
+from resnet50_client.commands.arguments import add_names, add_server, server_options
 from resnet50_client.commands.interrupt import run_until_done
 from resnet50_client.errors import DatasetError
 from resnet50_client.screen import consoles
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=int, default=PORT, metavar="PORT", help=f"of the page (default {PORT}; 0: a free one)"
     )
+    add_names(parser)
     add_server(parser, model=False)
     parser.set_defaults(retry_s=RETRY_S)
 
