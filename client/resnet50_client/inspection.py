@@ -18,6 +18,7 @@ from resnet50_client.images import Item
 from resnet50_client.prediction import Prediction, Provenance
 from resnet50_client.transport import Connection, bytes_payload, pixels_payload
 
+DECODING_HERE = "decoding here"  # a stage
 PREPROCESS, KERNEL = "preprocess", "resnet50"  # the steps of the ensemble `classify`
 Predict = Callable[[str, Mapping[str, "npt.NDArray[Any]"], Connection], Prediction]
 
@@ -60,7 +61,7 @@ async def inspect(
     answer, connection = await servers.infer(KERNEL, pixels_payload(pixels), outputs)
     prediction = predict(item.name, answer, connection)
     answered = time.perf_counter()
-    stages = {"decoding here": sent - began} if decoded_here else {}
+    stages = {DECODING_HERE: sent - began} if decoded_here else {}
     stages["preprocess"] = decoded - sent
     stages.update(_kernel_stages(answered - decoded, prediction.provenance))
     prediction = replace(prediction, latency_s=answered - sent)

@@ -308,7 +308,7 @@ def sample_remark(names: Mapping[int, str]) -> str:
     known = sum(not UNUSED.fullmatch(name) for name in names.values())
     if known == len(names):
         return ""
-    return f"sample network: knows {known} drawn classes (the trained one: resnet50-pynq download, see README)"
+    return f"sample network: knows {known} drawn classes (the trained one: README, 'A real card')"
 
 
 def _structured(path: Path) -> Any:

@@ -58,9 +58,9 @@ class Page:
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[Page]:
+def opened(url: str, *more: object) -> Iterator[Page]:
     """A page of the server at `url`, as a process of its own, ended by Ctrl-C."""
-    command = [*COMMAND, "page", "--port", "0", "--url", url]
+    command = [*COMMAND, "page", "--port", "0", "--url", url, *map(str, more)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     assert process.stdout
     yield Page(process.stdout.readline().split()[0])
@@ -139,6 +139,24 @@ def test_a_photo(page: Page, jpegs: list[Path], stock_ranks: dict[str, list[int]
     np.testing.assert_array_equal(shown, decode_image(jpegs[0].read_bytes())[..., ::-1])
     assert [name for name, _ in answer["stages_ms"]] == ["preprocess", "resnet50"]
     assert answer["xclbin"]
+
+
+def test_names_where_the_card_ranks(top5_server: Server, sample: Path, tmp_path: Path) -> None:
+    """Those of `serve --labels`, or of --names."""
+    (tmp_path / "names.txt").write_text("\n".join(f"name {i}" for i in range(1000)))
+    picture = (sample / "images" / "dice_01.JPEG").read_bytes()
+    for more, name in (((), "dice"), (("--names", tmp_path / "names.txt"), "name 9")):
+        with opened(top5_server.grpc_url, *more) as page:
+            top = page.ask("POST", "/classify", picture)[1]["top"]
+            assert (top[0]["name"], top[0]["score"], len(top)) == (name, None, 5)
+
+
+def test_the_time_is_that_of_all_stages(page: Page, jpegs: list[Path]) -> None:
+    with Image.open(jpegs[0]) as picture:
+        picture.save(buffer := io.BytesIO(), "TIFF")
+    answer = page.ask("POST", "/classify", buffer.getvalue())[1]
+    assert [name for name, _ in answer["stages_ms"]] == ["decoding here", "preprocess", "resnet50"]
+    assert answer["latency_ms"] == pytest.approx(sum(ms for _, ms in answer["stages_ms"]), rel=0.01)
 
 
 @pytest.mark.parametrize(

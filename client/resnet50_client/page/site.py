@@ -21,7 +21,7 @@ from yarl import URL
 from resnet50_client.api import CONCURRENCY
 from resnet50_client.errors import ClientError, RequestRefused, ServerUnavailable
 from resnet50_client.formats import SUFFIXES
-from resnet50_client.inspection import Inspection
+from resnet50_client.inspection import DECODING_HERE, Inspection
 from resnet50_client.labels import sample_remark
 from resnet50_client.page.link import Link
 from resnet50_client.page.load import Load
@@ -176,7 +176,7 @@ def _as_json(inspection: Inspection) -> dict[str, Any]:
     return {
         "top": [{"id": c.class_id, "name": c.name, "score": c.score} for c in prediction.top],
         "margin": prediction.margin,
-        "latency_ms": 1e3 * prediction.latency_s,
+        "latency_ms": 1e3 * (inspection.stages_s.get(DECODING_HERE, 0) + prediction.latency_s),
         "stages_ms": [[name, 1e3 * seconds] for name, seconds in inspection.stages_s.items()],
         "card": told.card if told else None,
         "batch_size": told.batch_size if told else None,
