@@ -67,7 +67,7 @@ def histogram(
     edges = np.linspace(low, high if high > low else low + 1, BARS + 1)
     shares = [np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] / len(v) for _, _, v in filled]
     tallest = max(float(share.max()) for share in shares)
-    left, foot, bar = 54, 120, (WIDTH - 64) / BARS
+    left, foot, bar = 66, 120, (WIDTH - 76) / BARS
 
     def at(value: float) -> float:
         return left + BARS * bar * min(1.0, (value - low) / float(edges[-1] - low))
@@ -100,7 +100,7 @@ def histogram(
         for name, colour, v in filled
     )
     note = "; the bars are shares of each" if len(filled) > 1 else ""
-    return f"{svg(15 * len(marks) + 12, foot + 40, lines)}<p>{key}{note}</p>"
+    return f"{svg(15 * len(marks) + 16, foot + 40, lines)}<p>{key}{note}</p>"
 
 
 def shown(value: object) -> str:

@@ -40,7 +40,7 @@ td:not(:first-child) { white-space: nowrap } .facts td:last-child { white-space:
 th, .dim, figcaption { color: var(--dim); font-weight: normal }
 .verdict { font-weight: 600 } .good { color: var(--good) } .bad { color: var(--bad) }
 .gallery { display: flex; flex-wrap: wrap; gap: .8rem }
-figure { margin: 0; width: 9.5rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere }
+figure { margin: 0; break-inside: avoid; width: 9.5rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere }
 figure img, .none { height: 7rem; max-width: 9.5rem; object-fit: contain } .none { background: var(--line) }
 svg { width: 100%; max-width: 40rem; height: auto } svg text { fill: var(--dim); font-size: 12px }
 svg.wide { width: auto; max-width: none } @media (max-width: 30rem) { svg:not(.wide) text { font-size: 15px } }
@@ -169,10 +169,14 @@ def _reliability(counts: AccuracyCounts) -> str:
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         last = i == len(edges) - 2
         hits, misses = (int(((low <= m) & ((m <= high) if last else (m < high))).sum()) for m in (right, wrong))
-        low_share, high_share = Proportion(hits, hits + misses).interval
         share = f"{100 * hits / (hits + misses):.1f} %"
-        rows.append((f"{low:,.0f} to {high:,.0f}", share, f"{low_share:.0%} to {high_share:.0%}", hits + misses))
+        rows.append((f"{low:,.0f} to {high:,.0f}", share, _bounds(hits, hits + misses), hits + misses))
     return _table(rows, ("margin", "right", "95 % interval", "images"))
+
+
+def _bounds(hits: int, trials: int) -> str:
+    low, high = Proportion(hits, trials).interval
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
 
 
 def _every_class(summary: Summary) -> str:
@@ -219,9 +223,10 @@ def _worst_classes(summary: Summary) -> str:
     for label, count in summary.counts.worst_classes[:WORST]:
         if count.right == count.scored:
             break  # they are sorted
-        low, high = Proportion(count.right, count.scored).interval
         share = f"{100 * count.right / count.scored:.0f} %"
-        rows.append((describe_class(label, count.name), count.right, count.scored, share, f"{low:.0%} to {high:.0%}"))
+        rows.append(
+            (describe_class(label, count.name), count.right, count.scored, share, _bounds(count.right, count.scored))
+        )
     return _table(rows, ("class", "right", "of", "share", "95 % interval"))
 
 
@@ -248,7 +253,7 @@ def _matrix(summary: Summary) -> str:
     cells = []
     for y, label in enumerate(chosen):
         name = summary.class_name(label)
-        cells.append(f'<text x="{left - 6}" y="{size * y + 13}" text-anchor="end">{_text(name[:28])}</text>')
+        cells.append(f'<text x="{left - 6}" y="{size * y + 13}" text-anchor="end">{_text(_cut(name, 28))}</text>')
         count_of = by_class.get(label)
         for x, answer in enumerate(chosen):
             right = count_of.right if count_of and answer == label else 0
@@ -265,12 +270,16 @@ def _matrix(summary: Summary) -> str:
                 )
     for x, answer in enumerate(chosen):
         at = f"translate({left + size * x + 13} -4) rotate(-60)"
-        cells.append(f'<text transform="{at}">{_text(summary.class_name(answer)[:20])}</text>')
+        cells.append(f'<text transform="{at}">{_text(_cut(summary.class_name(answer), 20))}</text>')
     width, height = left + size * len(chosen) + 70, size * len(chosen)
     return svg(top, height, cells, width, f' class="wide" width="{width}"') + (
         '<p class="dim">Rows: what it is. Columns: what it is taken for. '
         "The stronger the colour, the more of the row's images.</p>"
     )
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _gallery(summary: Summary, items: Mapping[str, Item]) -> str:

@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from client_support import CORRUPT
+from resnet50_client.accuracy import Proportion
+from resnet50_client.plots import histogram, intervals
+from resnet50_client.report import STYLE
 from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Ports, Server
 from servers import running
@@ -188,6 +192,26 @@ def test_the_load_is_shown_live(tab: Tab) -> None:
     assert tab.page.locator("#trouble").is_hidden()
 
 
+def test_a_page_that_ends_during_a_load(browser: Any, server: Server, ten: dict[str, Path]) -> None:
+    """It is told in words, the figures are no longer shown, and a photo waits."""
+    with opened(server.grpc_url) as page:
+        tab = Tab(browser, page.address)
+        tab.page.locator("#slider").fill("3")
+        tab.wait("parseFloat(document.querySelector('#rate').textContent) > 0")
+    tab.wait("document.querySelector('#trouble').textContent.includes('does not answer')")
+    assert tab.page.locator("#inflight").inner_text() == "off"
+    assert [tab.page.locator(name).inner_text() for name in ("#rate", "#p50", "#p99")] == 3 * ["\N{EN DASH}"]
+    tab.page.set_input_files("#files", next(iter(ten.values())))
+    tab.wait("document.querySelector('.failed.wait .error')?.textContent.includes('sent again')")
+    tab.context.close()
+
+
+def test_what_is_no_file_is_told(tab: Tab) -> None:
+    tab.page.evaluate("navigator.clipboard.writeText('cat.jpg')")
+    tab.page.keyboard.press("Control+V")
+    tab.wait("document.querySelector('.failed .error')?.textContent.includes('no file')")
+
+
 @pytest.mark.long
 def test_a_server_that_goes_and_comes_back(browser: Any, sample: Path, ten: dict[str, Path], tmp_path: Path) -> None:
     """It is told; what was dropped meanwhile is answered when it is back."""
@@ -210,6 +234,23 @@ def check_return(tab: Tab, repository: Path, ports: Ports, ten: dict[str, Path])
         assert tab.answers() == {file.name: name for name, file in ten.items()}
         assert tab.page.locator("#status").get_attribute("class") == "up"
     tab.context.close()
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_no_label_of_a_plot_is_cut(browser: Any, width: int) -> None:
+    """In the report, whose plots clip what reaches beyond them."""
+    values = np.array([29.4, 1e6, 527_586.0])
+    marks = [("p50 1,053 ms", 1e6), ("p90 1,713 ms", 0.0)]
+    plots = histogram([("wrong", "--bad", values)], "ms", marks) + intervals([("top-1", Proportion(1, 1))])
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.set_content(f"<style>{STYLE}</style>{plots}")
+    cut = page.evaluate(
+        "[...document.querySelectorAll('svg text')].filter(text => { const t = text.getBoundingClientRect(), "
+        "s = text.closest('svg').getBoundingClientRect(); return t.left < s.left || t.right > s.right || "
+        "t.top < s.top || t.bottom > s.bottom }).map(text => text.textContent)"
+    )
+    page.close()
+    assert cut == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)], ids=["desktop", "phone"])
