@@ -85,6 +85,9 @@ class Comparison:
             "SELECT COUNT(*), SUM(was), SUM(becomes), SUM(was > becomes), SUM(was < becomes), SUM(before = after) "
             "FROM paired"
         )
+        self.scored = tuple(
+            run.db.execute(f"SELECT COUNT(*) FROM results WHERE {SCORED}").fetchone()[0] for run in (a, b)
+        )
         self.images, right_a, right_b, self.lost, self.gained, self.equal = (int(count or 0) for count in counts)
         if not self.images:
             raise DatasetError(f"'{a.path}' and '{b.path}' have no scored image in common: is it the same data set?")

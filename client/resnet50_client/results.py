@@ -312,6 +312,11 @@ def run_file(outfile: Path) -> Path:
     return outfile.with_suffix(SUFFIX)
 
 
+def run_behind(path: Path) -> Path:
+    """The run of which a .csv or .jsonl is an export; any other path is the run's own."""
+    return path.with_suffix(SUFFIX) if path.suffix in EXPORTS else path
+
+
 def as_json(scored: ScoredPrediction, profile: bool = False) -> dict[str, Any]:
     """Everything known about one image as a JSON object; the label and what follows from it only if there is one."""
     prediction = scored.prediction

@@ -22,6 +22,7 @@ from client_support import Run, Start, wait_for_records
 from fast import OTHER_UUID, fast_class, make_fast_repository, make_images
 from hypothesis import given
 from hypothesis import strategies as st
+from resnet50_client.commands.compare import summary_lines
 from resnet50_client.comparison import Comparison, mcnemar_p, paired_interval
 from resnet50_client.errors import DatasetError
 from resnet50_client.prediction import Candidate, Prediction
@@ -88,6 +89,8 @@ def test_a_comparison_counts_pairs() -> None:
     assert comparison.changes(was=False, becomes=True) == [("e", 5, 9, 5)]
     assert comparison.changes(was=False, becomes=False) == [("d", 4, 9, 8)]
     assert (comparison.lost, comparison.gained, comparison.p_value) == (1, 1, 1.0)
+    assert comparison.scored == (6, 6)
+    assert "5 in both (of 6 scored in A and 6 in B), 2 with" in "".join(summary_lines(comparison, (Path(), Path())))
     with pytest.raises(DatasetError, match="no scored image in common"):
         Comparison(run_of(before), run_of({"z": (1, 1)}))
     with pytest.raises(DatasetError, match="'a' has the label 1 in 'None' but 2 in"):
@@ -266,7 +269,7 @@ def test_two_decoders_compared(run: Run, server: Server, cropping_server: Server
     interval = scipy.stats.norm.interval(0.95, added.mean, added.std / np.sqrt(added.nobs))
     assert (found["low"], found["high"]) == pytest.approx(interval)
     assert found["difference"] == pytest.approx(becomes.mean() - was.mean())
-    text = run("compare", *runs).stdout
+    text = run("compare", *(path.with_suffix(".csv") for path in runs)).stdout  # an export names its run
     for line, hits in (("A", was.sum()), ("B", becomes.sum())):
         low, high = proportion_confint(hits, len(was), method="wilson")
         figures = (

@@ -12,7 +12,7 @@ from resnet50_client.accuracy import AccuracyCounts
 from resnet50_client.comparison import Change, Comparison
 from resnet50_client.errors import DatasetError
 from resnet50_client.report import compare_report
-from resnet50_client.results import Replacement, Results, require_writable
+from resnet50_client.results import Replacement, Results, require_writable, run_behind
 from resnet50_client.screen import consoles, describe_class, print_plain, printable
 from resnet50_client.summary import describe_proportion
 
@@ -34,7 +34,7 @@ difference if neither run is better.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
-    parser.add_argument("before", type=Path, metavar="A", help="a run (.sqlite)")
+    parser.add_argument("before", type=Path, metavar="A", help="a run, as `accuracy --outfile` has named it")
     parser.add_argument("after", type=Path, metavar="B", help="the run to compare with it (.sqlite)")
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write an HTML page with the images that changed")
@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> bool:
     Raises:
         DatasetError: a file that is no run, or runs that have no scored image in common.
     """
+    options.before, options.after = run_behind(options.before), run_behind(options.after)
     for path in (options.before, options.after):
         if not path.is_file():
             raise DatasetError(f"cannot read '{path}': no such file (runs are kept by `accuracy --outfile`)")
@@ -83,11 +84,13 @@ def summary_lines(comparison: Comparison, paths: tuple[Path, Path]) -> list[str]
     """The figures, for people."""
     low, high = (100 * bound for bound in comparison.interval)
     p = comparison.p_value
+    in_a, in_b = comparison.scored
+    rest = f" (of {in_a} scored in A and {in_b} in B)" if (in_a, in_b) != 2 * (comparison.images,) else ""
     return [
         f"A         {describe_proportion(comparison.a)}  {paths[0]}",
         f"B         {describe_proportion(comparison.b)}  {paths[1]}",
         f"B-A       {100 * comparison.difference:+.2f} points  (95 % interval {low:+.2f} to {high:+.2f})",
-        f"images    {comparison.images} in both, {comparison.equal} with the same answer, "
+        f"images    {comparison.images} in both{rest}, {comparison.equal} with the same answer, "
         f"{comparison.lost} right only in A, {comparison.gained} right only in B",
         f"McNemar   p = {p:.3g}: the difference is {'more than chance explains' if p < 0.05 else 'within chance'}",
     ]
@@ -114,6 +117,8 @@ def _as_json(comparison: Comparison, lost: list[Change], gained: list[Change]) -
     low, high = comparison.interval
     return {
         "images": comparison.images,
+        "scored_in_a": comparison.scored[0],
+        "scored_in_b": comparison.scored[1],
         "right_in_a": comparison.a.hits,
         "right_in_b": comparison.b.hits,
         "same_answer": comparison.equal,

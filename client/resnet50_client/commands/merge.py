@@ -13,7 +13,7 @@ from rich.text import Text
 
 from resnet50_client.accuracy import AccuracyCounts
 from resnet50_client.errors import DatasetError
-from resnet50_client.results import EXPORTS, STORED, Results, require_writable, run_file
+from resnet50_client.results import EXPORTS, STORED, Results, require_writable, run_behind, run_file
 from resnet50_client.screen import consoles
 from resnet50_client.summary import describe_proportion
 
@@ -33,7 +33,9 @@ are missing, the result is an interrupted run: `accuracy --outfile results.csv -
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
-    parser.add_argument("parts", nargs="+", type=Path, metavar="PART", help="a run of `accuracy --shard` (.sqlite)")
+    parser.add_argument(
+        "parts", nargs="+", type=Path, metavar="PART", help="a run of `accuracy --shard`, as --outfile has named it"
+    )
     parser.add_argument(
         "--outfile",
         type=Path,
@@ -56,6 +58,7 @@ def run(options: argparse.Namespace) -> bool:
     if kept.exists():
         raise DatasetError(f"'{kept}' is there already: name another file, or delete it")
     require_writable(kept, options.outfile)
+    options.parts = [run_behind(path) for path in options.parts]
     for path in options.parts:
         if not path.is_file():
             raise DatasetError(f"cannot read '{path}': no such file (parts are made by `accuracy --shard`)")
