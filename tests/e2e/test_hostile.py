@@ -239,3 +239,14 @@ def test_a_request_of_no_images_fails_alone(server: Server, images: int) -> None
                 assert answered.acquire(timeout=60)
     assert failed["good"] == []
     assert len(failed["none"]) == 50
+
+
+@pytest.mark.parametrize("kind", ["id", "parameter"])
+def test_a_request_with_a_huge_id_or_parameter_is_not_batched(server: Server, kind: str, right: Any) -> None:
+    """The Python backend copies both into /dev/shm, and fails the whole batch where that is full."""
+    text = 100_000 * "x"
+    request = {"request_id": text} if kind == "id" else {"parameters": {"note": text}}
+    with pytest.raises(InferenceServerException) as refused:
+        ask(server, **request)
+    assert refused.value.status() == "StatusCode.CANCELLED"
+    assert np.array_equal(ask(server, request_id=text[:1000], parameters={"note": text[:1000], "n": 1}), right)

@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--object-store",
         action="store_true",
         help="leave out batchstrategy.so, which Triton cannot load from an object store; without it a request of no "
-        "images fails its whole batch",
+        "images, or with a huge id, fails its whole batch",
     )
     add_deployment(parser)
 

@@ -37,7 +37,7 @@ def copy_models(source: Path, directory: Path) -> None:
 
 
 def add_batch_strategy(model: Path) -> None:
-    """Give a model the library that keeps requests without images out of Triton's dynamic batches.
+    """Give a model the library that keeps requests that would fail others out of Triton's dynamic batches.
 
     It is `triton/batch_strategy.cpp`, built beside the native engine; where that was not built, there is none.
 
