@@ -52,6 +52,13 @@ def test_a_file_that_is_named_is_there(name: str) -> None:
     assert (BACKEND / name).is_file()
 
 
+def test_the_tests_that_documents_name_are_there() -> None:
+    """With their folder, from `tests/` on."""
+    for page in (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for name in re.findall(r"`(?:tests/)?(\w+/(?:\w+/)*test_\w+\.py)`", page.read_text()):
+            assert (ROOT / "tests" / name).is_file(), f"{page.name}: {name}"
+
+
 def test_a_run_is_started_where_the_document_says() -> None:
     assert "def _start_next" in (BACKEND / "runtime" / "worker.py").read_text()
 
