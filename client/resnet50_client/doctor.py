@@ -48,7 +48,7 @@ def diagnose(server: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[Fi
         model: those that say how to use it.
     """
     yield from _this_machine(bool(model.get("pixels")))
-    findings = _server({**server, **model, "concurrency": 1, "retry_s": 0.0})
+    findings = _server({**server, **model})
     loop = asyncio.new_event_loop()
     try:
         while (finding := loop.run_until_complete(anext(findings, None))) is not None:

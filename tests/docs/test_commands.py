@@ -177,3 +177,13 @@ def test_the_table_of_parameters_is_that_of_the_program(page: str, parameters: t
     none = {"": "none", None: ""}
     expected = {p.name: none.get(p.default, p.default) for p in parameters}
     assert written == expected
+
+
+def test_the_defaults_that_help_tells_are_those_of_the_program() -> None:
+    """As far as they are numbers; a subcommand may set others for options that several share."""
+    for name, parser in PARSERS.items():
+        for subcommand, known in subcommands(parser).items():
+            for action in known._actions:
+                told = re.search(r"\(default:? ([\d.]+)[);]", (action.help or "") % vars(action))
+                if told and isinstance(action.default, int | float):
+                    assert float(told[1]) == action.default, f"{name} {subcommand} {action.option_strings}"

@@ -39,8 +39,8 @@ def add_names(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_server(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
-    """Where the server is, how to use it, and how to be let in."""
+def add_server(parser: argparse.ArgumentParser, *, model: bool = True, run: bool = True) -> None:
+    """Where the server is, how to use it, with what of a run of many requests, and how to be let in."""
     server = parser.add_argument_group("server")
     server.add_argument(
         "--url",
@@ -56,22 +56,24 @@ def add_server(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
         server.add_argument(
             "--shm", action="store_true", help="pass images in shared memory to a server on this machine"
         )
-    server.add_argument(
-        "--concurrency",
-        type=positive,
-        metavar="N",
-        help=f"images in flight at once (default {CONCURRENCY} for each --url)",
-    )
+    if run:
+        server.add_argument(
+            "--concurrency",
+            type=positive,
+            metavar="N",
+            help=f"images in flight at once (default {CONCURRENCY} for each --url)",
+        )
     server.add_argument(
         "--timeout-s", type=seconds, default=300.0, metavar="S", help="longest wait for one answer (default 300)"
     )
-    server.add_argument(
-        "--retry-s",
-        type=seconds,
-        default=30.0,
-        metavar="S",
-        help="during a run, how long to retry while the server is unavailable or fails (default 30)",
-    )
+    if run:
+        server.add_argument(
+            "--retry-s",
+            type=seconds,
+            default=30.0,
+            metavar="S",
+            help="during a run, how long to retry while the server is unavailable or fails (default %(default)g)",
+        )
     server.add_argument(
         "--traceparent",
         type=traceparent,

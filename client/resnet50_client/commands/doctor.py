@@ -22,7 +22,8 @@ checks PYNQ, XRT and the card.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
-    add_server(parser)
+    add_server(parser, run=False)
+    parser.set_defaults(concurrency=1, retry_s=0.0)
 
 
 def run(options: argparse.Namespace) -> bool:
