@@ -121,6 +121,26 @@ def test_where_it_fails_nothing_is_left_or_lost(files: Path, tmp_path: Path, wor
     assert set(tmp_path.iterdir()) == {*before, tmp_path / "models"}
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--fcweights={}/labels.txt"], "labels.txt: line 1"),
+        (["--set=resnet50.network={}/labels.txt"], "labels.txt"),
+        (["--labels={}/fcweights.csv"], "fcweights.csv"),
+        (["--set=resnet50.channel_order=RBG"], "is 'RBG': it must be BGR or RGB"),
+        (["--card=sofware:0"], "did you mean 'software:0'?"),
+        (["--set=resnet50.standby=card1"], "a card is named KIND:INDEX"),
+        (["--card=xrt:0"], "this xclbin is for software cards, and the card is 'xrt:0'"),
+    ],
+)
+def test_what_no_triton_could_load_is_not_written(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert make(files, tmp_path / "models", *(word.format(files) for word in words)) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+
+
 def test_others_can_read_it_and_its_owner_can_write_it(files: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(default_repository(), source)

@@ -80,16 +80,25 @@ def card_names(spec: str) -> list[str]:
     return names
 
 
-def _find(name: str) -> tuple[Any, int]:
-    """The module and the index that a name stands for."""
-    match = _NAME.fullmatch(name)
+def kind_of(name: str) -> str:
+    """The kind of the card with this name, whether this machine has one or not: "xrt" of "xrt:0" or "xrt:*".
+
+    Raises:
+        BadParameter: the name is malformed or of no known kind.
+    """
+    match = _NAME.fullmatch(f"{name[:-1]}0" if name.endswith(":*") else name)
     if not match:
         raise BadParameter(f"card '{name}': {_suggest(name)} (a card is named KIND:INDEX, as software:0 or xrt:0)")
-    kind, index = match[1], int(match[2])
-    if kind not in KINDS:
+    if match[1] not in KINDS:
         raise BadParameter(f"card '{name}': no such kind of card; {_suggest(name)} (kinds: {', '.join(KINDS)})")
+    return match[1]
+
+
+def _find(name: str) -> tuple[Any, int]:
+    """The module and the index that a name stands for."""
+    module, index = KINDS[kind_of(name)], int(name.partition(":")[2])
     try:
-        return importlib.import_module(KINDS[kind], __package__), index
+        return importlib.import_module(module, __package__), index
     except OSError as error:  # pynq loads XRT's library as soon as XILINX_XRT is set
         raise CardNotFound(
             f"card '{name}': pynq cannot load XRT ({error}); correct XILINX_XRT, or unset it to use a software card"

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..cards import kind_of
 from ..class_names import read_class_names
-from ..errors import BadParameter, SetupError
+from ..errors import BadParameter, BadXclbin, SetupError
 from ..files import replaced_folder
+from ..network.parameters import Network
 from ..tensors import kernel_outputs
 from ..triton.parameters import MODEL_DIRECTORY, RESNET50
+from ..weights import load_fc_weights
 from ..xclbin.kernel_info import KernelInfo, read_xclbin
 from .config import changed_config, read_config
 from .decode_workers import size_decoding
@@ -24,6 +27,7 @@ from .repository import (
     add_batch_strategy,
     copy_models,
     default_repository,
+    model_parameters,
     models_of,
     set_outputs,
 )
@@ -91,10 +95,8 @@ class Deployment:
                     config.parameters[name].string_value = value
         if not is_for_object_store:
             add_batch_strategy(directory / KERNEL_MODEL)
-        if self.labels and self.labels.suffix == ".pkl":
+        if self.labels:
             (directory / KERNEL_MODEL / LABELS).write_text("\n".join(read_class_names(self.labels)))
-        elif self.labels:
-            _copy(self.labels, directory / KERNEL_MODEL / LABELS)
         if (path := directory / ENSEMBLE / "config.pbtxt").is_file():
             kernel = read_config(directory / KERNEL_MODEL / "config.pbtxt")
             provenance = kernel.parameters["provenance"].string_value == "on"
@@ -102,6 +104,32 @@ class Deployment:
         if is_for_here:
             size_decoding(directory, self.card)
         return directory
+
+    def check(self, repository: Path) -> None:
+        """Find what the server would find when it loads the models, as far as it can be known without the cards.
+
+        Args:
+            repository: what `make_repository` wrote.
+
+        Raises:
+            BadXclbin, BadWeights, BadNetwork, BadParameter: what does not go together, or cannot be used.
+        """
+        values = model_parameters(repository, KERNEL_MODEL)
+        if (repository / PREPROCESS_MODEL).is_dir():
+            model_parameters(repository, PREPROCESS_MODEL)
+        load_fc_weights(self.fcweights)
+        network = self.parameters.get(KERNEL_MODEL, {}).get("network")
+        if network and MODEL_DIRECTORY not in network:
+            Network.load(network)
+        if values["standby"]:
+            kind_of(values["standby"])
+        xclbin = read_xclbin(self.xclbin)
+        for card in values["card"].split(","):
+            kind = kind_of(card.strip())
+            if kind in ("software", "faulty"):
+                xclbin.network_bytes()
+            elif kind == "xrt" and xclbin.target == "software":
+                raise BadXclbin(f"{xclbin.path}: this xclbin is for software cards, and the card is '{card.strip()}'")
 
     @property
     def _source(self) -> Path:
@@ -145,6 +173,7 @@ def write_repository(
         raise SetupError(f"{directory} is a file; name a folder")
     with replaced_folder(directory) as whole:
         deployment.make_repository(whole, is_for_here=False, is_for_object_store=is_for_object_store)
+        deployment.check(whole)
 
 
 def _with_files(values: Mapping[str, str], model: Path, is_for_here: bool) -> dict[str, str]:

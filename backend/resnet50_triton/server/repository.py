@@ -6,16 +6,20 @@ import importlib.util
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from google.protobuf import json_format
 from tritonclient.grpc.model_config_pb2 import DataType
 
-from ..errors import ServerNotFound, SetupError
+from ..errors import BadParameter, ServerNotFound, SetupError
 from ..tensors import TensorSpec
+from ..triton.parameters import PREPROCESS, RESNET50, read_parameters
 from .config import changed_config, read_config
 
 LABELS = "labels.txt"
 BATCH_STRATEGY = "batchstrategy.so"  # the name that Triton looks for
 KERNEL_MODEL, PREPROCESS_MODEL, ENSEMBLE = "resnet50", "preprocess", "classify"
+HOW_TO_MAKE = "write it by 'resnet50-pynq make-repository', which says what it needs"
 
 
 def default_repository() -> Path:
@@ -61,6 +65,20 @@ def set_outputs(path: Path, outputs: Sequence[TensorSpec]) -> None:
         for spec in outputs:
             config.output.add(name=spec.name, data_type=DataType.Value(spec.triton_type), dims=spec.dims)
             last.output_map[spec.name] = spec.name
+
+
+def model_parameters(repository: Path, model: str) -> dict[str, Any]:
+    """The parameters of a repository's `resnet50` or `preprocess`, as its model.py reads them.
+
+    Raises:
+        BadParameter: there is no such model, or what Triton would tell when it loads it.
+    """
+    path = repository / model / "config.pbtxt"
+    if not path.is_file():
+        raise BadParameter(f"{path} is not a file; {HOW_TO_MAKE}")
+    config = json_format.MessageToDict(read_config(path), preserving_proto_field_name=True)
+    table = {KERNEL_MODEL: RESNET50, PREPROCESS_MODEL: PREPROCESS}[model]
+    return read_parameters(table, config, (repository / model).resolve())
 
 
 def describe(repository: Path) -> str:
