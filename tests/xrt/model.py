@@ -48,7 +48,6 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _AP_START, _AP_DONE, _AP_IDLE, _AP_READY = 1, 2, 4, 8
 _POLL_S = 1e-3  # XRT asks for the state without a pause: an answer about a running kernel waits so long
 _RETRY_S = 1e-2
-_LAST_CALLS_S = 0.1  # XRT's other threads may make calls for so long after it has closed the device
 _D2X_S = 5.0  # XRT's thread for the second socket listens for so long at a time
 
 
@@ -131,31 +130,37 @@ class Device:
         self._compute = compute
         self._directory = directory
         self._kernel = Kernel(self._execute)
+        self.closed = threading.Event()
 
     def serve(self, connection: socket.socket, second: socket.socket) -> None:
-        """Answer XRT's calls until it closes the device or its process ends.
+        """Answer XRT's calls until it lets go of the connection: its other threads make some after it has closed the
+        device, on a busy machine long after, and end its process where nobody answers.
 
         The second connection is for accesses from the device to the host's memory, of which there are none: XRT's
         thread for it ends on our word.
         """
-        while True:
-            try:
-                message = receive(connection)
-            except (EOFError, ConnectionError, TimeoutError):
-                return
-            try:
-                body = self._answer(message)
-            except (LookupError, TypeError, ValueError):
-                self._report(traceback.format_exc())
-                body = encode(0)
-            if self._kernel.running and self._fault()[0] == "noise":
-                connection.sendall(b"\xff" * 4096)
-            else:
-                answer(connection, body)
-            if message.call == Call.CLOSE:
-                self._kernel.end()
-                second.sendall(close_message())
-                connection.settimeout(_LAST_CALLS_S)
+        try:
+            with contextlib.suppress(EOFError, ConnectionError), connection, second:
+                while True:
+                    self._serve_one(connection, second)
+        finally:
+            self.closed.set()
+
+    def _serve_one(self, connection: socket.socket, second: socket.socket) -> None:
+        message = receive(connection)
+        try:
+            body = self._answer(message)
+        except (LookupError, TypeError, ValueError):
+            self._report(traceback.format_exc())
+            body = encode(0)
+        if self._kernel.running and self._fault()[0] == "noise":
+            connection.sendall(b"\xff" * 4096)
+        else:
+            answer(connection, body)
+        if message.call == Call.CLOSE:
+            self._kernel.end()
+            second.sendall(close_message())
+            self.closed.set()
 
     def _answer(self, message: Message) -> bytes:
         number, data = message.number, message.data
@@ -241,12 +246,15 @@ def main() -> None:
             engine.logits(call.pixels, call.weights, call.out)
 
     while True:
-        with (
-            contextlib.suppress(TimeoutError, ConnectionError),
-            connect(directory / socket_id) as connection,
-            connect(second_path, _D2X_S) as second,
-        ):
-            Device(info, compute, directory).serve(connection, second)
+        connection = connect(directory / socket_id)
+        try:
+            second = connect(second_path, _D2X_S)
+        except TimeoutError:
+            connection.close()
+            continue
+        device = Device(info, compute, directory)
+        threading.Thread(target=device.serve, args=(connection, second), daemon=True).start()
+        device.closed.wait()
 
 
 if __name__ == "__main__":
