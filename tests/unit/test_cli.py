@@ -43,6 +43,7 @@ def test_run_gives_the_golden_vectors(shared_data: Path, tmp_path: Path, kernel:
         (["serve"], 2, "--sample DIRECTORY, or both --xclbin and --fcweights"),
         (["serve", "--xclbin", "/nowhere.xclbin", "--fcweights", "/nowhere.csv"], 1, "/nowhere.xclbin"),
         (["serve", "--model-repository", "models", "--sample", "build/sample"], 2, "give no others"),
+        (["serve", "--model-repository", "models", "--card", "xrt:0"], 2, "has its files, card and parameters"),
         (["serve", "--sample", "build/sample", "--set", "threads=4"], 2, "not MODEL.NAME=VALUE"),
         (["bild-xclbin"], 2, "invalid choice"),
     ],

@@ -21,7 +21,10 @@ def add_deployment(parser: ArgumentParser) -> None:
     files.add_argument(
         "--sample", type=Path, metavar="DIRECTORY", help="serve the sample in this folder instead of files"
     )
-    files.add_argument("--card", default="software:0", help="software:N, xrt:N or timing:N (default: software:0)")
+    files.add_argument(
+        "--card",
+        help="software:N, xrt:N or timing:N, several separated by commas, or xrt:* (default: software:0)",
+    )
     files.add_argument(
         "--preset",
         choices=tuple(PRESETS),
@@ -64,12 +67,12 @@ def deployment_of(args: Namespace) -> Deployment | None:
         if any(files):
             raise WrongUsage("both --xclbin and --fcweights are needed")
         return None
-    return Deployment(*files, args.card, parameters, args.preset, args.models)
+    return Deployment(*files, args.card or Deployment.card, parameters, args.preset, args.models)
 
 
 def is_deployment_named(args: Namespace) -> bool:
-    """Whether any of the arguments above but the card was given."""
-    names = ("xclbin", "fcweights", "labels", "sample", "preset", "set", "provenance", "models")
+    """Whether any of the arguments above was given."""
+    names = ("xclbin", "fcweights", "labels", "sample", "card", "preset", "set", "provenance", "models")
     return any(getattr(args, name) for name in names)
 
 

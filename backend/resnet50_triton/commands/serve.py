@@ -81,7 +81,7 @@ def run(args: Namespace) -> int:
     http_host = args.http_host or ("127.0.0.1" if access.tls_cert else args.host)  # Triton cannot encrypt it
     ports = replace(ports, http_host=http_host).resolved()
     if args.model_repository and is_deployment_named(args):
-        raise WrongUsage("--model-repository has its files and parameters: give no others and no preset")
+        raise WrongUsage("--model-repository has its files, card and parameters: give no others and no preset")
     models = args.model_repository or deployment_of(args)
     if models is None:
         raise WrongUsage(

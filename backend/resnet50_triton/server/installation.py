@@ -71,7 +71,8 @@ class Installation:
         if wanted not in ("", PYTHON):
             raise ServerNotFound(
                 f"{self.binary} runs models in Python {wanted} ({stub}), and this project is set up with {PYTHON}; set "
-                f"it up again (make clean setup PYTHON=python{wanted}), or name another server: TRITONSERVER=..."
+                f"it up in that one (in a checkout: make clean setup PYTHON=python{wanted}), or name another server: "
+                "TRITONSERVER=..."
             )
 
 

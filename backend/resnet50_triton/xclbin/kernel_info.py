@@ -83,7 +83,7 @@ class KernelInfo:
         if self.target != _SOFTWARE:
             raise BadXclbin(
                 f"{self.path}: no network in BITSTREAM: this xclbin is for target {self.target}, a software card needs "
-                "one made by 'resnet50-pynq build-xclbin'"
+                "one made by 'resnet50-pynq build-xclbin', and this one an Alveo, as '--card xrt:0'"
             )
         if not self._bitstream.startswith(_ZIP_MAGIC):
             raise BadXclbin(
