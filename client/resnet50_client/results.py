@@ -131,9 +131,10 @@ class Results:
         found = self.about
         for name, value in about.items():
             if found.get(name) != json.loads(json.dumps(value)):
+                then, now = in_words(found.get(name)), in_words(value)
                 raise DatasetError(
-                    f"'{self.path}' is another run: its {name.replace('_', ' ')} is {found.get(name)}, now it is "
-                    f"{value} (give the same options, or another --outfile)"
+                    f"'{self.path}' is another run: its {name.replace('_', ' ')} is {then}, now it is {now} "
+                    "(give the same options, or another --outfile)"
                 )
         differing = self.db.execute(
             "SELECT before.file, before.labels, now.file, now.labels "
@@ -310,6 +311,15 @@ def run_file(outfile: Path) -> Path:
     if outfile.suffix not in (*EXPORTS, SUFFIX):
         raise DatasetError(f"output file '{outfile}' must end in .csv, .jsonl or .sqlite, which chooses its format")
     return outfile.with_suffix(SUFFIX)
+
+
+def in_words(setting: object) -> str:
+    """What is noted about a run, for people."""
+    if isinstance(setting, (list, tuple)):
+        return ", ".join(map(str, setting)) or "unknown"
+    if isinstance(setting, bool):
+        return "on" if setting else "off"
+    return "unknown" if setting is None else str(setting)
 
 
 def run_behind(path: Path) -> Path:

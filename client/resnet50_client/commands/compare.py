@@ -12,7 +12,7 @@ from resnet50_client.accuracy import AccuracyCounts
 from resnet50_client.comparison import Change, Comparison
 from resnet50_client.errors import DatasetError
 from resnet50_client.report import compare_report
-from resnet50_client.results import Replacement, Results, require_writable, run_behind
+from resnet50_client.results import Replacement, Results, in_words, require_writable, run_behind
 from resnet50_client.screen import consoles, describe_class, print_plain, printable
 from resnet50_client.summary import describe_proportion
 
@@ -101,11 +101,7 @@ def _differing(a: Results, b: Results) -> list[tuple[str, str, str]]:
     settings: list[tuple[str, object, object]] = [(name, a.about.get(name), b.about.get(name)) for name in SETTINGS]
     xclbins = [list(AccuracyCounts(run.db).xclbins) for run in (a, b)]
     settings.append(("xclbin", xclbins[0], xclbins[1]))
-    return [(name.replace("_", " "), _shown(x), _shown(y)) for name, x, y in settings if x != y]
-
-
-def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return [(name.replace("_", " "), in_words(x), in_words(y)) for name, x, y in settings if x != y]
 
 
 def _describe(change: Change, names: dict[int, str]) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from resnet50_client.accuracy import AccuracyCounts
 from resnet50_client.errors import DatasetError
-from resnet50_client.results import EXPORTS, STORED, Results, require_writable, run_behind, run_file
+from resnet50_client.results import EXPORTS, STORED, Results, in_words, require_writable, run_behind, run_file
 from resnet50_client.screen import consoles
 from resnet50_client.summary import describe_proportion
 
@@ -100,11 +100,19 @@ def merge(parts: list[Results], whole: Results) -> None:
     whole.begin(first.asked(), shared, resume=False)
     whole.name_classes(first.names)
     for part in parts:
-        if _shared(part) != shared:
-            raise DatasetError(f"'{part.path}' has other settings than '{first.path}': {_shared(part)}, not {shared}")
-        for ours, theirs in zip_longest(first.asked(), part.asked()):
+        found = _shared(part)
+        for name in [name for name in {**shared, **found} if found.get(name) != shared.get(name)]:
+            raise DatasetError(
+                f"'{part.path}' has other settings than '{first.path}': {name.replace('_', ' ')} is "
+                f"{in_words(found.get(name))}, not {in_words(shared.get(name))} (run it again with the same)"
+            )
+        for ours, theirs in zip_longest(first.asked(), part.asked(), fillvalue=("no image", None)):
             if ours != theirs:
-                raise DatasetError(f"'{part.path}' is about other images than '{first.path}': {theirs}, not {ours}")
+                has, lacks = (f"'{name}' with the label {label}" for name, label in (theirs, ours))
+                raise DatasetError(
+                    f"'{part.path}' is about other images or labels than '{first.path}': {has}, not {lacks} "
+                    "(every part needs the whole data set and its labels)"
+                )
         rows = part.db.execute(f"SELECT {', '.join(STORED)} FROM answer")
         whole.db.execute("BEGIN")
         try:
@@ -116,7 +124,9 @@ def merge(parts: list[Results], whole: Results) -> None:
         whole.db.execute("COMMIT")
     xclbins = AccuracyCounts(whole.db).xclbins
     if len(xclbins) > 1:
-        raise DatasetError(f"the parts are answers of {len(xclbins)} xclbins: {', '.join(sorted(xclbins))}")
+        raise DatasetError(
+            f"the parts are answers of {len(xclbins)} xclbins: {', '.join(sorted(xclbins))} (run those of one again)"
+        )
 
 
 def _shared(part: Results) -> dict[str, Any]:
