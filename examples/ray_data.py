@@ -15,8 +15,7 @@ from typing import Any
 
 import ray
 from resnet50_client import Client, Item
-
-SUFFIXES = ["jpg", "jpeg", "png", "webp", "bmp", "gif"]
+from resnet50_client.formats import SUFFIXES  # of all that the client sends, TIFF and HEIC too; Ray skips other files
 
 
 class Classifier:
@@ -64,7 +63,9 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=1024, help="images that a worker answers at once (default 1024)")
     options = parser.parse_args()
     ray.data.DataContext.get_current().actor_task_retry_on_errors = [RuntimeError]
-    images = ray.data.read_binary_files(options.images, include_paths=True, file_extensions=SUFFIXES)
+    images = ray.data.read_binary_files(
+        options.images, include_paths=True, file_extensions=[suffix[1:] for suffix in SUFFIXES]
+    )
     answers = images.map_batches(
         Classifier,
         fn_constructor_args=(options.url,),
