@@ -87,7 +87,7 @@ def histogram(
                     f'fill="var({colour})" opacity=".6"><title>{escape(tip)}</title></rect>'
                 )
     for place in range(0, BARS + 1, BARS // 4):
-        x, end = left + bar * place, "end" if place == BARS else "middle"
+        x, end = left + bar * place, {0: "start", BARS: "end"}.get(place, "middle")
         lines.append(f'<text x="{x:.1f}" y="{foot + 14}" text-anchor="{end}">{shown(float(edges[place]))}</text>')
     lines.append(f'<text x="{left + BARS * bar / 2}" y="{foot + 33}" text-anchor="middle">{escape(axis)}</text>')
     for i, (name, value) in enumerate(marks):

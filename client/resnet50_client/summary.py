@@ -71,11 +71,12 @@ class Summary:
             return f"{self.not_reached} images were not reached"
         if self.fault_count:
             return f"at {self.fault_count} images the server failed (--resume asks for them again)"
+        reasons = []
         if counts.failed:
-            return "1 image failed" if len(counts.failed) == 1 else f"{len(counts.failed)} images failed"
+            reasons.append("1 image failed" if len(counts.failed) == 1 else f"{len(counts.failed)} images failed")
         if self.min_top1 is not None and 100 * counts.top1.share < self.min_top1:
-            return f"top-1 is below the {self.min_top1:g} % asked for"
-        return "every image was answered"
+            reasons.append(f"top-1 is below the {self.min_top1:g} % asked for")
+        return "; ".join(reasons) or "every image was answered"
 
     @property
     def passed(self) -> bool:

@@ -87,8 +87,10 @@ def test_the_text_summary(run: Run, url: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(("limit", "code"), [("50", 0), ("50.1%", 1)])
 def test_the_exit_code_says_whether_top1_is_enough(run: Run, url: str, folder: Path, limit: str, code: int) -> None:
+    words = ("accuracy", folder, "--labels", folder / "labels.txt", "--url", url, "--min-top1", limit)
+    assert ("1 image failed; top-1 is below the 50.1 % asked for" in run(*words).stdout) == bool(code)
     (folder / "corrupt.jpg").unlink()
-    done = run("accuracy", folder, "--labels", folder / "labels.txt", "--url", url, "--min-top1", limit)
+    done = run(*words)
     assert done.returncode == code
     assert ("top-1 is below the 50.1 % asked for" in done.stdout) == bool(code)
 
