@@ -3,16 +3,21 @@
     pip install scipy
     python examples/probabilities.py
 
-The temperature fits the ground truth in logits.files.csv (C. Guo et al., 2017): every image needs a label.
+The temperature fits the ground truth in logits.files.csv (C. Guo et al., 2017): the first class of each image that has
+a label.
 """
+
+import csv
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 logits = np.load("logits.npy").astype(float)
-labels = np.loadtxt("logits.files.csv", delimiter=",", skiprows=1, usecols=1, dtype=int)
-rows = np.arange(len(labels))
+with open("logits.files.csv", newline="", errors="replace") as file:
+    truth = [row["label"].split() for row in csv.DictReader(file)]
+rows = [i for i, classes in enumerate(truth) if classes]
+labels = [int(truth[i][0]) for i in rows]
 
 
 def loss(log_t: float) -> float:
@@ -21,5 +26,7 @@ def loss(log_t: float) -> float:
 
 
 log_t = minimize_scalar(loss, bounds=(0, np.log(np.abs(logits).max())), method="bounded").x
-probabilities = softmax(logits / np.exp(log_t), axis=1)  # cleanlab.filter.find_label_issues(labels, probabilities)
+probabilities = softmax(
+    logits / np.exp(log_t), axis=1
+)  # cleanlab.filter.find_label_issues(labels, probabilities[rows])
 print(probabilities.max(axis=1).mean())

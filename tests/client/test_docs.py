@@ -59,6 +59,10 @@ def test_probabilities_of_the_logits(server: Server, sample: Path, tmp_path: Pat
     images = sample / "images"
     words = ("--labels", images / "labels.txt", "--url", server.grpc_url, "--logits", tmp_path / "logits.npy")
     assert run("accuracy", images, *words).returncode == 0
+    beside = tmp_path / "logits.files.csv"
+    head, first, second, *others = beside.read_text().splitlines()
+    several, none = f'"a, #b",{first.split(",")[1]} 5', f"{second.split(',')[0]},"  # as ReaL has labels
+    beside.write_text("\n".join([head, several, none, *others]))
     program = EXAMPLES / "probabilities.py"
     done = subprocess.run([sys.executable, program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
