@@ -8,13 +8,14 @@ a label.
 """
 
 import csv
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 logits = np.load("logits.npy").astype(float)
-with open("logits.files.csv", newline="", errors="replace") as file:
+with Path("logits.files.csv").open(newline="", errors="replace") as file:
     truth = [row["label"].split() for row in csv.DictReader(file)]
 rows = [i for i, classes in enumerate(truth) if classes]
 labels = [int(truth[i][0]) for i in rows]

@@ -95,10 +95,8 @@ async def _server(options: Mapping[str, Any]) -> AsyncGenerator[Finding, None]:
             yield Finding(True, "card", ", ".join(info.cards) or "the configuration does not name it")
             yield Finding(True, "xclbin", ", ".join(info.xclbins) or "the configuration does not name it")
             names = len(client.names)
-            has_names = "are class ids only, as the xclbin answers no scores" if client.classes < 10 else f"{names}"
-            yield Finding(
-                names > 0 or client.classes < 10, "class names", has_names, "serve with --labels NAMES, or use --names"
-            )
+            is_fine = names > 0 or client.classes < 10  # names are optional where the card itself ranks
+            yield Finding(is_fine, "class names", f"{names or 'none'}", "serve with --labels NAMES, or use --names")
             yield await _first_answer(client)
     except ClientError as error:
         yield Finding(False, "server", str(error), _fix(error))

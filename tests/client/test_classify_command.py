@@ -100,6 +100,7 @@ def test_a_card_that_ranks_gives_ids_and_names_without_scores(
         assert [candidate["name"] for candidate in answer["top"]] == [names[i] for i in stock_ranks[path.name][:5]]
         assert {candidate["score"] for candidate in answer["top"]} == {None}
         assert answer["margin"] is None
+    assert "class names: 1000" in run("doctor", "--url", top5_server.grpc_url).stdout
     done = run("classify", jpegs[0], "--url", top5_server.grpc_url, "--top", "6")
     assert done.returncode == 2
     assert "top 6 was asked for, but TOP5 of model 'classify' ranks only 5 classes" in done.stderr
