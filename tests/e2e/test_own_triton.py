@@ -20,9 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc
 from client.fast import make_fast_repository
+from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.installation import find_server
 from resnet50_triton.server.process import Ports, Server
 
@@ -169,3 +171,17 @@ def test_provenance_where_it_is_asked_for(place: Path, sample: Path) -> None:
     argv += [sys.executable, "-c", code, "{http}"]
     done = subprocess.run(argv, cwd=place, capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.splitlines()[-2:] == ["LOGITS PROVENANCE"] * 2
+
+
+def test_a_killed_tritonserver_leaves_no_process(sample: Path, tmp_path: Path) -> None:
+    """Its models' processes waited for ever for a server that takes their metrics, and kept the card."""
+    with Server(Deployment.of_sample(sample, "timing:0").make_repository(tmp_path / "models")) as server:
+        server.wait_ready()
+        processes = psutil.Process(server.process.pid).children(recursive=True)
+        server.process.kill()
+        server.process.wait()
+        left = psutil.wait_procs(processes, timeout=60)[1]
+        for process in left:
+            process.kill()
+    assert len(processes) > 1
+    assert not left

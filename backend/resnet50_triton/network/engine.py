@@ -65,6 +65,12 @@ def _load_native() -> ModuleType | None:
 _native = _load_native()
 
 
+def end_with_parent() -> None:
+    """End this process some seconds after its parent, whatever its threads wait for. Only where native code is."""
+    if _native is not None:
+        _native.end_with_parent()
+
+
 def engines() -> tuple[str, ...]:
     """The names that `RESNET50_ENGINE` may have on this CPU, fastest first."""
     return (*(_native.kernels() if _native else ()), "reference")

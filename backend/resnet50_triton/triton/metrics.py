@@ -6,6 +6,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from ..network.engine import end_with_parent
 from ..runtime.metrics import FAMILIES, Labels
 
 
@@ -20,6 +21,9 @@ class TritonMetrics:
         self._common = {"model": model, "version": version}
         self._families: dict[str, Any] = {}
         self._metrics: dict[tuple[str, Labels], tuple[Any, float]] = {}
+        # Triton 2.51 waits for ever, with Python's lock, where the server is killed that a metric is published to; its
+        # own end of a process without a server then waits too, and the process would keep the card.
+        end_with_parent()
 
     def put(self, name: str, labels: Labels, value: float) -> None:
         """Bring one metric up to date."""

@@ -6,8 +6,12 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 
 #include "engine.h"
 #include "primitives.h"
@@ -26,6 +30,15 @@ using Bits = Array<const uint8_t, nb::ndim<4>>;          // (cout, k, k, cin / 8
 using Thresholds = Array<const int32_t, nb::ndim<2>>;    // (channels, 3 or 15)
 using StemWeights = Array<const int8_t, nb::shape<kStemChannels, kStemKernel, kStemKernel, kImageChannels>>;
 using Head = Array<const int8_t, nb::shape<kClasses, kFeatures>>;
+
+// Ends this process some seconds after its parent, whatever Python's threads wait for.
+void end_with_parent() {
+    std::thread([parent = getppid()] {
+        while (getppid() == parent) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        std::this_thread::sleep_for(std::chrono::seconds(2));  // for its own way to end
+        _exit(1);
+    }).detach();
+}
 
 void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
@@ -129,6 +142,7 @@ NB_MODULE(_native, m) {
              },
              "pixels"_a, "weights"_a);
 
+    m.def("end_with_parent", &end_with_parent);
     m.def("kernels", [] {
         std::vector<std::string> names;
         for (const Kernels* kernels : usable_kernels()) names.emplace_back(kernels->name());
