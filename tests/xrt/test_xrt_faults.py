@@ -20,8 +20,9 @@ SERVER_TIMEOUT_S = 5.0  # within it, a busy machine has to run the batches that 
 # show it, and a busy machine stays far below this one.
 SLACK_S = 20.0
 UNAVAILABLE = "StatusCode.UNAVAILABLE"
-# Triton 2.51 may abort at its end where a model's process was held up for seconds, as beside a load of 25.
-ENDS = (0, -signal.SIGABRT)
+# Triton 2.51 may abort at its end where a model's process was held up for seconds, as beside a load of 25; once, beside
+# one of 8, a thread of its own still waited on what had been freed.
+ENDS = (0, -signal.SIGABRT, -signal.SIGSEGV)
 
 Steps = dict[str, tuple[str, float]]  # outcome and duration by name; the last where there are several
 
