@@ -340,7 +340,7 @@ def test_several_right_classes_and_all_logits(run: Run, fast_grpc: str, tmp_path
     refused = run(*words[:-1], tmp_path / "logits.txt")
     assert (refused.returncode, "must end in .npy" in refused.stderr) == (2, True)
     refused = run(*words[:-2], "--resume")
-    assert (refused.returncode, "its logits is True, now it is False" in refused.stderr) == (2, True)
+    assert (refused.returncode, "its logits is on, now it is off" in refused.stderr) == (2, True)
 
 
 def test_logits_of_an_xclbin_that_gives_class_ids(
