@@ -263,16 +263,6 @@ class AsyncClient:
             decoding=tuple(sorted(decoding - {""})),
         )
 
-    async def statistics(self) -> dict[str, list[dict[str, Any]]]:
-        """What Triton counted of each model since it was loaded, by URL; of servers that do not answer nothing."""
-        counted = {}
-        for connection in self._servers.connections:
-            try:
-                counted[str(connection.endpoint)] = await connection.statistics()
-            except (ServerUnavailable, RequestRefused):
-                continue
-        return counted
-
     async def classify(self, images: Image | Iterable[Image]) -> list[Prediction]:
         """Classify images; the answers are in the order of `images`. Like `stream`, as a list."""
         return [prediction async for prediction in self.stream(images)]

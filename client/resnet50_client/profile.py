@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -23,9 +21,13 @@ CARD_TIMES = (
 )
 # What follows from them. total = client + preprocessing + queue + inference; the card's three are parts of inference.
 DERIVED = ("total", "client", "preprocessing", "queue", "upload", "accelerator", "download", "inference")
-UNTOLD = "the times on the card are not known: the server does not tell them (serve --provenance has it tell)"
+UNTOLD = "not known (serve with --provenance)"
 BUSY = 0.7  # from this share of the time on, a stage is what the others wait for
 SMALL_BATCH = 8  # below, a card spends more on each run than on the images
+CLIENT_ADVICE = (
+    "its Python is at its limit: use --shm on one machine, leave out --pixels, or share the images among "
+    "several clients"
+)
 
 
 def card_times(prediction: Prediction) -> dict[str, int] | None:
@@ -64,30 +66,22 @@ def derive(prediction: Prediction) -> dict[str, float]:
     return {name: value / 1e9 for name, value in ns.items()}
 
 
-@dataclass(frozen=True)
-class Stage:
-    """What part of the run a stage was busy, and what to do if it is the bottleneck."""
-
-    name: str
-    busy: float
-    advice: str
-
-
 class Profile:
     """Gathers the times of a run."""
 
-    def __init__(self, cards: Iterable[str] = ()) -> None:
+    def __init__(self, begun_ns: int = 0) -> None:
         """Begin.
 
         Args:
-            cards: as configured, such as "software:0", for servers without `--provenance`.
+            begun_ns: Unix time; images that were asked for earlier, by the run that is resumed, are in the table only.
         """
+        self._begun_ns = begun_ns
         self._seconds = open_notes(f"CREATE TABLE seconds ({', '.join(DERIVED)})")  # of each image; NULL if unknown
         self._total_s = 0.0
         self._kernel_s: dict[str, float] = {}  # by card; each image's share of its batch
         self._runs = 0.0
-        self._on_card = 0
-        self._is_software = any(card.startswith("software") for card in cards)
+        self._on_card = self._untold = 0
+        self._is_software = False
 
     def add(self, prediction: Prediction) -> None:
         """Note one image."""
@@ -95,8 +89,12 @@ class Profile:
         if derived:
             insert = f"INSERT INTO seconds VALUES ({', '.join('?' * len(DERIVED))})"
             self._seconds.execute(insert, tuple(map(derived.get, DERIVED)))
-        self._total_s += derived.get("total", 0.0)
-        if told and "accelerator" in derived:
+        if not derived or prediction.times is None or prediction.times.start_ns < self._begun_ns:
+            return
+        self._total_s += derived["total"]
+        if told is None:
+            self._untold += 1
+        else:
             batch = max(1, told.batch_size)
             name = f"{prediction.server} {told.card}"
             self._kernel_s[name] = self._kernel_s.get(name, 0.0) + derived["accelerator"] / batch
@@ -120,41 +118,35 @@ class Profile:
                 rows.append((name, [float(len(seconds)), float(seconds.mean()), deviation, *quartiles]))
         return rows
 
-    def stages(self, run_s: float, client_cpu_s: float, models_busy_s: Mapping[str, float]) -> list[Stage]:
-        """How busy each stage was, the busiest first. Decoding is not among them: Triton does not report its time.
+    def busy(self, run_s: float, client_cpu_s: float) -> dict[str, float | None]:
+        """What part of the run the card and the client were busy, the busiest card's; decoding is not among them.
+
+        Only the server's own times say how long a card computed: Triton's count of a model's time ends where the model
+        takes the request.
 
         Args:
             run_s: how long the run took.
             client_cpu_s: processor time of this process meanwhile.
-            models_busy_s: how long Triton says each model computed, for each of the servers.
+
+        Returns:
+            None for a card of which not all answers tell the times; nothing if the run asked for nothing.
         """
         if run_s <= 0:
-            return []
-        card_s = max(self._kernel_s.values(), default=models_busy_s.get("resnet50", 0.0))
-        if self._is_software:
-            card_advice = "it computes on the CPU: give it more cores, or an Alveo"
-        elif 0 < self.mean_batch < SMALL_BATCH:
-            card_advice = f"its batches hold {self.mean_batch:.1f} images on average: raise --concurrency to fill them"
-        else:
-            card_advice = "add a card: an instance on another one, or a second server with a second --url"
-        stages = [
-            Stage("card", card_s / run_s, card_advice),
-            Stage(
-                "client",
-                client_cpu_s / run_s,
-                "its Python is at its limit: use --shm on one machine, leave out --pixels, or share the images "
-                "among several clients",
-            ),
-        ]
-        return sorted(stages, key=lambda stage: -stage.busy)
+            return {}
+        card_s = None if self._untold else max(self._kernel_s.values(), default=None)
+        return {"card": None if card_s is None else card_s / run_s, "client": client_cpu_s / run_s}
 
-    def verdict(self, stages: list[Stage], run_s: float, concurrency: int) -> str:
+    def verdict(self, busy: Mapping[str, float | None], run_s: float, concurrency: int) -> str:
         """One sentence: what holds the run up, and what to change."""
-        if stages and stages[0].busy >= BUSY:
-            stage = stages[0]
-            busy = f"{100 * min(1.0, stage.busy):.0f} %"
-            return f"the bottleneck is the {stage.name}, busy {busy} of the time: {stage.advice}"
-        in_flight = self._total_s / run_s if run_s > 0 else 0.0
+        client, card = busy["client"] or 0.0, busy["card"]
+        if client >= BUSY and client >= (card or 0.0):
+            unless = ", unless the card is busier" if card is None else ""
+            return f"the bottleneck is the client, busy {_percent(client)} of the time{unless}: {CLIENT_ADVICE}"
+        if card is None:
+            return "the bottleneck is not known: it is not the client"
+        if card >= BUSY:
+            return f"the bottleneck is the card, busy {_percent(min(1.0, card))} of the time: {self._card_advice()}"
+        in_flight = self._total_s / run_s
         if in_flight >= 0.8 * concurrency:
             return (
                 f"no bottleneck found, {in_flight:.0f} of {concurrency} images in flight: raise --concurrency; if that "
@@ -166,28 +158,21 @@ class Profile:
             "the run is too short, or reading the images is slow"
         )
 
-    def lines(self, run_s: float, client_cpu_s: float, models_s: Mapping[str, float], concurrency: int) -> list[str]:
-        """What was busy, and the verdict; arguments as of `stages` and `verdict`."""
-        stages = self.stages(run_s, client_cpu_s, models_s)
-        busy = ", ".join(f"{stage.name} {100 * stage.busy:.0f} %" for stage in stages)
+    def _card_advice(self) -> str:
+        if self._is_software:
+            return "it computes on the CPU: give it more cores, or an Alveo"
+        if self.mean_batch < SMALL_BATCH:
+            return f"its batches hold {self.mean_batch:.1f} images on average: raise --concurrency to fill them"
+        return "add a card: an instance on another one, or a second server with a second --url"
+
+    def lines(self, busy: Mapping[str, float | None], run_s: float, concurrency: int) -> list[str]:
+        """What was busy, and the verdict; arguments as of `verdict`."""
+        if not busy:
+            return []
+        shares = ", ".join(f"{name} {UNTOLD if share is None else _percent(share)}" for name, share in busy.items())
         batch = f"; images in a batch, on average: {self.mean_batch:.1f}" if self.mean_batch else ""
-        lines = [f"busy: {busy}{batch}", self.verdict(stages, run_s, concurrency)]
-        if not self._on_card:
-            lines.append(UNTOLD)
-        return lines
+        return [f"busy: {shares}{batch}", self.verdict(busy, run_s, concurrency)]
 
 
-def models_busy_s(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, float]:
-    """How long each model's executions took between two answers of `AsyncClient.statistics`; of servers the busiest."""
-    busy: dict[str, float] = {}
-    for url, models in after.items():
-        earlier = {model["name"]: _executions_ns(model) for model in before.get(url, ())}
-        for model in models:
-            seconds = (_executions_ns(model) - earlier.get(model["name"], 0)) / 1e9
-            busy[model["name"]] = max(busy.get(model["name"], 0.0), seconds)
-    return busy
-
-
-def _executions_ns(model: Mapping[str, Any]) -> int:
-    batches = model.get("batch_stats", ())  # by batch size; unlike inference_stats, each execution counts once
-    return sum(int(batch.get("compute_infer", {}).get("ns", 0)) for batch in batches)
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -42,6 +42,7 @@ class Summary:
     resumed: int = 0  # images that the run had before it was resumed
     resumed_answered: int = 0  # those of them that were answered
     profile_table: Sequence[tuple[str, list[float]]] = ()
+    profile_busy: Mapping[str, float | None] = field(default_factory=dict)
     profile_lines: Sequence[str] = ()
     faults: Sequence[tuple[str, str]] = ()  # images at which the servers failed, the last few, with the error
     command: Sequence[str] = ()  # the words after the program's name
@@ -151,6 +152,7 @@ class Summary:
                 for label, count in self.counts.worst_classes[:LISTED]
             ],
             "profile_s": {name: dict(zip(PROFILE_COLUMNS, values, strict=True)) for name, values in self.profile_table},
+            "profile_busy": dict(self.profile_busy),
             "profile_summary": list(self.profile_lines),
             "min_top1_percent": self.min_top1,
             "passed": self.passed,

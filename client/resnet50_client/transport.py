@@ -197,12 +197,6 @@ class Connection:
             values.get("class_names", ""),
         )
 
-    async def statistics(self) -> list[dict[str, Any]]:
-        """Ask what Triton counted of each model since it was loaded."""
-        answer = await self._query(self._client.get_inference_statistics)
-        models: list[dict[str, Any]] = answer["model_stats"]
-        return models
-
     async def share_memory(self, shm: SharedMemory) -> None:
         """Let the server read images from `shm`.
 

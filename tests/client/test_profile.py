@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from resnet50_client.prediction import Candidate, Prediction, Provenance, Times
-from resnet50_client.profile import Profile, derive, models_busy_s
+from resnet50_client.profile import Profile, derive
 from resnet50_client.trace import Trace
 
 MS = 1_000_000
@@ -74,25 +74,24 @@ def test_the_table_describes() -> None:
     assert values == pytest.approx([4, 0.025, 0.012909944, 0.010, 0.0175, 0.025, 0.0325, 0.040])
 
 
-def verdict(profile: Profile, run_s: float, cpu_s: float = 0.0, concurrency: int = 64, **models_s: float) -> str:
-    return profile.verdict(profile.stages(run_s, cpu_s, models_s), run_s, concurrency)
+def verdict(profile: Profile, run_s: float, cpu_s: float = 0.0, concurrency: int = 64) -> str:
+    return profile.verdict(profile.busy(run_s, cpu_s), run_s, concurrency)
 
 
 def test_a_batch_counts_its_card_time_once() -> None:
     profile = Profile()
     for _ in range(8):
         profile.add(prediction(batch=4))  # two batches of 10 ms
-    (stage,) = [stage for stage in profile.stages(0.040, 0.0, {}) if stage.name == "card"]
-    assert stage.busy == pytest.approx(0.5)
+    assert profile.busy(0.040, 0.0)["card"] == pytest.approx(0.5)
     assert profile.mean_batch == pytest.approx(4)
 
 
 def test_the_bottleneck_is_named_with_what_to_do() -> None:
-    small, large, software = Profile(), Profile(), Profile(["software:0"])
+    small, large, software = Profile(), Profile(), Profile()
     for _ in range(32):
         small.add(prediction(batch=1))
         large.add(prediction(batch=32))
-        software.add(prediction(batch=32))
+        software.add(prediction(batch=32, card="software:0"))
     assert "the card, busy 100 % of the time: its batches hold 1.0 images" in verdict(small, 0.32)
     assert "the card, busy 80 % of the time: add a card" in verdict(large, 0.0125)
     assert "the card, busy 80 % of the time: it computes on the CPU" in verdict(software, 0.0125)
@@ -101,14 +100,23 @@ def test_the_bottleneck_is_named_with_what_to_do() -> None:
     assert "raise --concurrency; if that does not help, decoding is" in verdict(large, 1.0, concurrency=1)
 
 
-def test_tritons_own_times_stand_in_for_the_cards() -> None:
-    def statistics(**ns: int) -> dict[str, Any]:
-        models = [{"name": n, "batch_stats": [{"compute_infer": {"ns": str(t // 2)}}] * 2} for n, t in ns.items()]
-        return {"grpc://x:1": models}
+def test_one_untold_answer_leaves_the_card_unknown() -> None:
+    profile = Profile()
+    for told in (True, False):
+        profile.add(prediction() if told else Prediction("a", (Candidate(1),), times=Times(0, 0, MS, 0)))
+    assert profile.busy(0.010, 0.001) == {"card": None, "client": pytest.approx(0.1)}
+    assert verdict(profile, 0.010) == "the bottleneck is not known: it is not the client"
+    assert "the client, busy 90 % of the time, unless the card is busier" in verdict(profile, 0.010, cpu_s=0.009)
+    assert Profile().busy(1.0, 0.5) == {"card": None, "client": 0.5}  # no answer at all
 
-    busy_s = models_busy_s(statistics(resnet50=10**9), statistics(resnet50=3 * 10**9, preprocess=10**9))
-    assert busy_s == {"resnet50": 2.0, "preprocess": 1.0}
-    assert "the card, busy 80 %" in verdict(Profile(), 2.5, **busy_s)
+
+def test_a_resumed_run_is_not_busy_with_what_was_done_before() -> None:
+    profile = Profile(begun_ns=1)
+    profile.add(prediction())
+    assert profile.busy(0.0, 0.0) == {}
+    assert profile.lines({}, 0.0, 64) == []
+    assert profile.busy(1.0, 0.0) == {"card": None, "client": 0.0}
+    assert dict(profile.table())["accelerator"][0] == 1
 
 
 def test_the_trace_is_one_that_viewers_read(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from client_support import Run
+from helpers import wait_for
 from resnet50_client import Client, RequestRefused
 from resnet50_triton.decode import decode_image
 from resnet50_triton.server.deploy import Deployment
@@ -81,7 +85,7 @@ def test_what_is_not_told_is_said(run: Run, server: Server, telling: Server, sam
     silent, open_ = run(*words, server.grpc_url), run(*words, telling.grpc_url)
     assert silent.returncode == open_.returncode == 0, silent.stderr + open_.stderr
     assert "the server does not say which card answered (serve --provenance" in silent.stdout
-    assert "the times on the card are not known" in silent.stdout
+    assert "busy: card not known (serve with --provenance)" in silent.stdout
     assert "accelerator" not in silent.stdout
     assert "not told" not in open_.stdout
     assert "accelerator" in open_.stdout
@@ -89,3 +93,34 @@ def test_what_is_not_told_is_said(run: Run, server: Server, telling: Server, sam
     doctor = [run("doctor", "--url", each.grpc_url).stdout for each in (server, telling)]
     assert "does not say which card answered" in doctor[0]
     assert "card software:0, on it" in doctor[1]
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_how_busy_the_card_was_is_what_the_server_measured_or_not_known(
+    run: Run, server: Server, telling: Server, sample: Path, tmp_path: Path, tells: bool
+) -> None:
+    asked = telling if tells else server
+    words = ("accuracy", sample / "images", "--labels", sample / "images" / "labels.txt", "--url", asked.grpc_url)
+    words = (*words, "--outfile", tmp_path / "r.csv", "--report", tmp_path / "r.html", "--profile", "--json")
+    before_s = _kernel_s(asked)
+    summary = json.loads(run(*words).stdout)
+    busy = summary["profile_summary"][0]
+    printed = re.search(r"card (\d+) %", busy)
+    if printed:  # the server's metric follows within a second
+        busy_s = pytest.approx(int(printed[1]) / 100 * summary["duration_s"], rel=0.25)
+        wait_for(lambda: _kernel_s(asked) - before_s == busy_s)
+    assert busy in (tmp_path / "r.html").read_text()
+    if tells:
+        assert printed
+        assert summary["profile_busy"]["card"] == pytest.approx(int(printed[1]) / 100, abs=0.006)
+    else:
+        assert busy.startswith("busy: card not known (serve with --provenance), client ")
+        assert summary["profile_busy"]["card"] is None
+        assert list(summary["profile_s"]) == ["total", "client"]
+    assert json.loads(run(*words, "--resume").stdout)["profile_busy"] == {}  # nothing was left to ask for
+
+
+def _kernel_s(server: Server) -> float:
+    """How long the server says its cards have computed."""
+    text = urllib.request.urlopen(f"http://{server.metrics_url}/metrics").read().decode()
+    return sum(map(float, re.findall(r"^resnet50_kernel_seconds_sum\{.*\} (\S+)$", text, re.M)))

@@ -111,4 +111,6 @@ def test_every_step(place: Path) -> None:
     assert "zebra stripes" in outputs["python"]
     assert "wall clock" in outputs["python"]
     assert "Top-1" in (place / "report.html").read_text()
+    (profile,) = (output for line, output in outputs.items() if "--profile" in line)
+    assert re.search(r"^busy: .*card \d+ %", profile, re.M)
     assert (place / "run.trace.json").exists()

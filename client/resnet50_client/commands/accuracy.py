@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 import time
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from resnet50_client import logits
 from resnet50_client.accuracy import AccuracyCounts
@@ -28,7 +26,7 @@ from resnet50_client.commands.stream import record_answers, warn_of_unreachable
 from resnet50_client.errors import DatasetError
 from resnet50_client.images import Images
 from resnet50_client.labels import Labels
-from resnet50_client.profile import Profile, models_busy_s
+from resnet50_client.profile import Profile
 from resnet50_client.report import html_report
 from resnet50_client.results import EXPORTS, Replacement, Results, require_writable, run_file
 from resnet50_client.screen import Rows, consoles, print_plain
@@ -39,7 +37,6 @@ from resnet50_client.version import __version__
 HELP = "measure top-1 and top-5 accuracy over labelled images, with 95 %% intervals"
 ALL_ROWS, WRONG_ROWS = 20, 500  # up to so many images a run shows a row for each, or for each that is not right
 NAMED = 3  # paths of the data set that the report names
-STATISTICS_WAIT_S = 5.0  # at the end of a run, perhaps of a server that has gone
 EXAMPLES = """\
 examples:
   resnet50-client accuracy val/ --labels labels.txt
@@ -115,7 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
         action="store_true",
-        help="report the times of each stage: on screen, in --outfile and as a trace file",
+        help="report the times of each stage (the card's: if the server runs with --provenance) and the bottleneck: on "
+        "screen, in --outfile and as a trace file",
     )
     parser.add_argument(
         "--trace",
@@ -216,17 +214,14 @@ class _Run:
                     f"card '{', '.join(server.cards)}' computes nothing, so its answers have no accuracy: serve "
                     "another card (--allow-timing-card runs all the same)"
                 )
-            before = await client.statistics() if self.trace else {}
-            cpu_started = time.process_time()
+            begun_ns, cpu_started = time.time_ns(), time.process_time()
             try:
                 await self._ask()
             finally:
                 duration_s = self.finished - self.started
-                profile = self._exports(server.cards)
-                lines: list[str] = []
-                if profile:
-                    busy_s = await self._busy_since(before)
-                    lines = profile.lines(duration_s, time.process_time() - cpu_started, busy_s, client.concurrency)
+                client_cpu_s = time.process_time() - cpu_started
+                profile = self._exports(begun_ns)
+                busy = profile.busy(duration_s, client_cpu_s) if profile else {}
                 summary = Summary(
                     server=server,
                     counts=AccuracyCounts(self.results.db),
@@ -241,7 +236,8 @@ class _Run:
                     resumed=earlier.images,
                     resumed_answered=earlier.answered,
                     profile_table=profile.table() if profile else (),
-                    profile_lines=lines,
+                    profile_busy=busy,
+                    profile_lines=profile.lines(busy, duration_s, client.concurrency) if profile else (),
                     faults=self.faults,
                     command=sys.argv[1:],
                     fault_count=self.fault_count,
@@ -278,7 +274,7 @@ class _Run:
                 if show == "all" or (show == "wrong" and scored.verdict in {"wrong", "failed"}):
                     rows.show(scored)
 
-    def _exports(self, cards: tuple[str, ...]) -> Profile | None:
+    def _exports(self, begun_ns: int) -> Profile | None:
         """Write the results file and the trace; the profile of the run if it is wanted."""
         path = outfile = self.options.outfile
         try:
@@ -290,7 +286,7 @@ class _Run:
             self.trouble = DatasetError(f"cannot write '{path}': {error.strerror} (--resume writes it again)")
         if not self.trace:
             return None
-        profile = Profile(cards)
+        profile = Profile(begun_ns)
         with Replacement(self.trace) as file:
             drawn = Trace(file)
             for scored in self.results.rows():
@@ -298,12 +294,6 @@ class _Run:
                 drawn.add(scored.prediction)
             drawn.finish()
         return profile
-
-    async def _busy_since(self, before: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
-        try:
-            return models_busy_s(before, await asyncio.wait_for(self.client.statistics(), STATISTICS_WAIT_S))
-        except asyncio.TimeoutError:
-            return {}
 
     def _show(self, summary: Summary) -> None:
         if self.options.json:
