@@ -150,7 +150,7 @@ def test_the_sample_says_that_it_is_one(run: Run, server: Server, tmp_path: Path
     (tmp_path / "a.png").write_bytes(encoded("PNG"))
     done = run("classify", tmp_path / "a.png", "--url", server.grpc_url)
     assert "sample network: knows 32 drawn classes" in done.stderr
-    assert "resnet50-pynq download" in done.stderr
+    assert "the trained one: README, 'A real card'" in done.stderr
     names = tmp_path / "names.txt"
     names.write_text("".join(f"thing {i}\n" for i in range(1000)))
     assert "sample" not in run("classify", tmp_path / "a.png", "--url", server.grpc_url, "--names", names).stderr
