@@ -27,7 +27,6 @@ def loss(log_t: float) -> float:
 
 
 log_t = minimize_scalar(loss, bounds=(0, np.log(np.abs(logits).max())), method="bounded").x
-probabilities = softmax(
-    logits / np.exp(log_t), axis=1
-)  # cleanlab.filter.find_label_issues(labels, probabilities[rows])
+# Mislabelled images: cleanlab.filter.find_label_issues(labels, probabilities[rows])
+probabilities = softmax(logits / np.exp(log_t), axis=1)
 print(probabilities.max(axis=1).mean())
