@@ -83,8 +83,9 @@ class Deployment:
             BadParameter: a file is missing, or there is no such model.
         """
         xclbin = read_xclbin(self.xclbin)
+        names = "\n".join(read_class_names(self.labels)) if self.labels else ""
         copy_models(self._source, directory)
-        for model, values in self._parameters(xclbin).items():
+        for model, values in self._parameters(xclbin, names).items():
             path = directory / model / "config.pbtxt"
             if not path.is_file():
                 raise BadParameter(f"no model '{model}' in the repository; it has {', '.join(models_of(directory))}")
@@ -95,8 +96,8 @@ class Deployment:
                     config.parameters[name].string_value = value
         if not is_for_object_store:
             add_batch_strategy(directory / KERNEL_MODEL)
-        if self.labels:
-            (directory / KERNEL_MODEL / LABELS).write_text("\n".join(read_class_names(self.labels)))
+        if names:
+            (directory / KERNEL_MODEL / LABELS).write_text(names)
         if (path := directory / ENSEMBLE / "config.pbtxt").is_file():
             kernel = read_config(directory / KERNEL_MODEL / "config.pbtxt")
             provenance = kernel.parameters["provenance"].string_value == "on"
@@ -135,11 +136,11 @@ class Deployment:
     def _source(self) -> Path:
         return self.models or default_repository()
 
-    def _parameters(self, xclbin: KernelInfo) -> dict[str, dict[str, str]]:
+    def _parameters(self, xclbin: KernelInfo, names: str) -> dict[str, dict[str, str]]:
         """What is set, by model."""
         files = {"xclbin": str(self.xclbin), "fcweights": str(self.fcweights), "xclbin_uuid": xclbin.uuid}
-        if self.labels and xclbin.kernel == "top5":  # Triton names the classes of LOGITS only
-            files["class_names"] = "\n".join(read_class_names(self.labels))
+        if names and xclbin.kernel == "top5":  # Triton names the classes of LOGITS only
+            files["class_names"] = names
         values = {KERNEL_MODEL: {**files, "card": self.card}}
         for layer in (PRESETS[self.preset] if self.preset else {}, self.parameters):
             for model, more in layer.items():
