@@ -8,6 +8,7 @@
     ├── Cancelled              the caller took the request back         CANCELLED
     ├── Expired                the request's own timeout has passed      UNAVAILABLE
     ├── Overloaded             more requests wait than may              UNAVAILABLE
+    ├── HelperNotStarted       no process to decode in: no memory, say  UNAVAILABLE
     ├── SetupError             the deployment is wrong: file, parameter INVALID_ARG
     │   ├── BadParameter       a model parameter or option
     │   ├── BadWeights         the FC weights file
@@ -68,6 +69,12 @@ class Expired(Resnet50Error):
 
 class Overloaded(Resnet50Error):
     """A request beyond those that may wait; refused before any work was done for it."""
+
+    triton_code = "UNAVAILABLE"
+
+
+class HelperNotStarted(Resnet50Error):
+    """The machine gave no process to decode in (memory, descriptors): the image is not to blame."""
 
     triton_code = "UNAVAILABLE"
 

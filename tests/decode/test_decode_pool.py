@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import psutil
 import pytest
 from fuzz.corpus import bombs, encode, images, picture
 from resnet50_triton.decode import DecodeOptions, DecodePool, decode_image, pool
-from resnet50_triton.errors import BadImage, Expired
+from resnet50_triton.errors import BadImage, Expired, HelperNotStarted
 
 FILES = list(images().values())
 BOMBS = bombs()
@@ -125,6 +127,25 @@ def test_an_error_of_ours_in_decoding_fails_the_request_alone(
     assert isinstance(workers.submit(FILES[:2]).exception(60), ZeroDivisionError)
     monkeypatch.undo()
     assert workers.submit(FILES[:2]).result(60).any()
+
+
+@pytest.mark.parametrize("error", [EOFError(), OSError(errno.EMFILE, "Too many open files")])
+def test_a_helper_that_cannot_be_started_costs_its_request_alone(
+    workers: DecodePool, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The next image finds a helper: a process that was never started is not kept as one."""
+    png = encode(picture(), "PNG")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ForkServerProcess, "start", fail)
+    for _ in range(3):
+        refusal = workers.submit([png]).exception(60)
+        assert isinstance(refusal, HelperNotStarted)
+        assert "could not be started" in str(refusal)
+    monkeypatch.undo()
+    assert workers.submit([png]).result(60).any()
 
 
 def test_close_ends_helpers_and_threads() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import BadImage, SetupError
+from ..errors import BadImage, HelperNotStarted, SetupError
 from ..tensors import PIXELS_SHAPE, PIXELS_SIZE_BYTES
 from .header import ImageHeader
 from .image import decode_known
@@ -56,6 +56,7 @@ class Helper:
         Raises:
             BadImage: the decoder refused it, or crashed on it.
             TookTooLong: it was not done in `limit_s` seconds.
+            HelperNotStarted: there is no helper; another image may have one later.
         """
         if self._process is None or not self._process.is_alive():
             self._start()
@@ -94,12 +95,18 @@ class Helper:
 
     def _start(self) -> None:
         self.close()
-        self._connection, theirs = _context.Pipe()
-        self._process = _context.Process(
-            target=_serve, args=(theirs, self._options, self._niceness), name="decode helper", daemon=True
-        )
-        self._process.start()
-        theirs.close()
+        try:
+            ours, theirs = _context.Pipe()
+            with theirs:
+                process = _context.Process(
+                    target=_serve, args=(theirs, self._options, self._niceness), name="decode helper", daemon=True
+                )
+                process.start()
+        except (EOFError, OSError) as error:
+            why = str(error) or type(error).__name__
+            raise HelperNotStarted(f"decode helper could not be started: {why}") from error
+        # Not before: a process that was not started can neither be asked whether it lives nor be ended.
+        self._process, self._connection = process, ours
 
 
 def prepare(options: DecodeOptions) -> None:
@@ -113,7 +120,7 @@ def prepare(options: DecodeOptions) -> None:
     helper = Helper(options)
     try:
         helper.decode(image.getvalue(), ImageHeader(is_fast=False, work=4), np.empty(PIXELS_SHAPE, np.uint8), START_S)
-    except (BadImage, TookTooLong, OSError) as error:
+    except (BadImage, TookTooLong, HelperNotStarted) as error:
         why = str(error) or f"no answer in {START_S:g} s"
         raise SetupError(
             f"no decode helper works with the Python {os.fsdecode(get_executable())}: {why}; "
