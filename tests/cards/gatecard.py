@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 
 from resnet50_triton.cards.call import KernelCall
-from resnet50_triton.cards.emulated import Compute, EmulatedCard
+from resnet50_triton.cards.commands import CommandQueue, ComputingQueue
+from resnet50_triton.cards.emulated import EmulatedCard
 from resnet50_triton.xclbin.kernel_info import KernelInfo
 
 
@@ -20,8 +21,8 @@ class GateCard(EmulatedCard):
         self.running = threading.Event()
         self.fail_next = False
 
-    def _load(self, xclbin: KernelInfo) -> Compute:  # noqa: ARG002
-        return self._pass
+    def _load(self, xclbin: KernelInfo) -> CommandQueue:  # noqa: ARG002
+        return ComputingQueue(self.tag, self._pass)
 
     def _pass(self, call: KernelCall) -> None:
         self.running.set()

@@ -48,10 +48,11 @@ def test_a_run_is_not_done_early(kernel: Kernel) -> None:
 def test_a_reset_fails_what_runs(kernel: Kernel) -> None:
     card: Any = kernel.device
     start = kernel.start(kernel.buffers[0], 100)
+    commands = card._commands
     kernel.reset_card()
     with pytest.raises(CardError, match="reset"):
         start.handle.wait()
-    assert card._commands.idle
+    assert commands.idle
 
 
 def test_its_times_can_be_others(software_cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@
 
 #include "engine.h"
 #include "primitives.h"
+#include "runs.h"
 
 using namespace resnet50;
 
@@ -96,6 +97,32 @@ int fail(const Kernels& kernels, const std::string& what) {
     return 1;
 }
 
+// Runs that are queued end in order with the right results; those that are cancelled, and those of a queue that is
+// gone, are not computed.
+bool run_in_turn(Engine& engine, const std::vector<uint8_t>& pixels, const std::vector<int8_t>& head,
+                 const std::vector<int32_t>& expected) {
+    std::vector<std::vector<int32_t>> answers(8, std::vector<int32_t>(kClasses));
+    Runs runs(engine);
+    const auto start = [&](std::vector<int32_t>& answer) { return runs.start(pixels.data(), 1, head.data(), answer.data()); };
+    const auto is_right = [&](const std::vector<int32_t>& answer) {
+        return std::equal(answer.begin(), answer.end(), expected.begin());
+    };
+    start(answers[0]);
+    const uint64_t second = start(answers[1]);
+    while (!runs.wait(second, 0.01)) {
+    }
+    if (second != 2 || runs.finished() != 2 || !is_right(answers[0]) || !is_right(answers[1])) return false;
+    for (int i = 2; i < 5; i++) start(answers[i]);
+    runs.cancel("cancelled");
+    while (!runs.wait(5, 1)) {
+    }
+    for (int i = 2; i < 5; i++)  // the first of them may have begun before
+        if (runs.error(i + 1).empty() ? !is_right(answers[i]) : runs.error(i + 1) != "cancelled") return false;
+    Runs dropped(engine);
+    for (int i = 5; i < 8; i++) dropped.start(pixels.data(), 1, head.data(), answers[i].data());
+    return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -121,6 +148,7 @@ int main(int argc, char** argv) {
             for (std::thread& caller : callers) caller.join();
             for (const auto& answer : answers)
                 if (!std::equal(answer.begin(), answer.end(), expected.begin())) return fail(*kernels, "a concurrent call");
+            if (threads == 2 && !run_in_turn(engine, pixels, parameters.head, expected)) return fail(*kernels, "a queued run");
         }
         std::vector<int32_t> kernel_stem(stem.size());
         convolve_pixels(*kernels, pixels.data(), 1, parameters.stem.data(), 1, kernel_stem.data());

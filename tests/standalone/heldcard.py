@@ -7,7 +7,8 @@ import math
 import threading
 
 from resnet50_triton.cards.call import KernelCall
-from resnet50_triton.cards.emulated import Compute, EmulatedCard
+from resnet50_triton.cards.commands import CommandQueue, ComputingQueue
+from resnet50_triton.cards.emulated import EmulatedCard
 from resnet50_triton.tensors import PIXELS_SIZE_BYTES
 from resnet50_triton.xclbin.kernel_info import KernelInfo
 
@@ -25,8 +26,8 @@ class HeldCard(EmulatedCard):
         self.fails_at = 0  # this run fails
         self.fails_from = math.inf  # and all from this one on
 
-    def _load(self, xclbin: KernelInfo) -> Compute:  # noqa: ARG002
-        return self._compute
+    def _load(self, xclbin: KernelInfo) -> CommandQueue:  # noqa: ARG002
+        return ComputingQueue(self.tag, self._compute)
 
     def _compute(self, call: KernelCall) -> None:
         self.runs += 1

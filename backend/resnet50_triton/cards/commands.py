@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import math
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from pynq._3rdparty import ert
 
 from ..errors import CardError, Resnet50Error
+from ..network.engine import NativeEngine
 from .call import KernelCall
 
 _PAYLOAD_OFFSET = 8  # header and CU mask, one word each
+_WAIT_S = 0.5  # how long one wait in native code may last: Ctrl-C is seen between two
+_RESET = "the card was reset before this run"
 
 
 class ExecBuffer:
     """The command packet that PYNQ fills in for a run."""
 
     def __init__(self, size_bytes: int) -> None:
-        self._memory = ctypes.create_string_buffer(size_bytes)
+        self._memory = bytearray(size_bytes)
 
     def as_packet(self, packet_type: Any) -> Any:
         """The packet as a ctypes structure that shares its memory."""
-        return ctypes.cast(self._memory, ctypes.POINTER(packet_type))[0]
+        return packet_type.from_buffer(self._memory)
 
     def registers(self) -> bytes:
         """The kernel's register file as the packet carries it."""
         words = self.as_packet(ert.ert_start_kernel_cmd).m_uert.m_start_cmd_struct.count - 1
-        return self._memory.raw[_PAYLOAD_OFFSET : _PAYLOAD_OFFSET + 4 * words]
+        return bytes(self._memory[_PAYLOAD_OFFSET : _PAYLOAD_OFFSET + 4 * words])
 
 
 class RunHandle:
@@ -134,7 +138,7 @@ class CommandQueue:
         raise NotImplementedError
 
     def _reset_error(self) -> CardError:
-        return CardError(f"{self._card}: the card was reset before this run")
+        return CardError(f"{self._card}: {_RESET}")
 
 
 class ComputingQueue(CommandQueue):
@@ -178,3 +182,60 @@ class ComputingQueue(CommandQueue):
                 self._finished += 1
                 self._changed.notify_all()
             del handle
+
+
+class EngineQueue(CommandQueue):
+    """Runs that the native engine computes on its own thread, whose start and end wait for no thread of Python's."""
+
+    def __init__(self, card: str, engine: NativeEngine) -> None:
+        super().__init__(card)
+        self._runs = engine.runs()
+        self._calls: dict[int, tuple[KernelCall, RunHandle]] = {}  # with the memory that the engine may yet write to
+
+    def __del__(self) -> None:
+        self._runs = None  # ends the thread, while the memory is still there
+
+    def _put(self, call: KernelCall, handle: RunHandle) -> None:
+        self._calls[self._runs.start(call.pixels, call.weights, call.out)] = call, handle
+
+    @property
+    def idle(self) -> bool:
+        """Whether every run has finished."""
+        with self._changed:
+            self._note_finished()
+            return super().idle
+
+    def see(self, sequence: int, timeout_s: float | None) -> bool:
+        """Wait until a run has finished, and note that the host has seen it. False where the time ran out."""
+        limit_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        left_s = math.inf if timeout_s is None else timeout_s
+        while not self._runs.wait(sequence, max(0.0, min(left_s, _WAIT_S))):
+            left_s = limit_s - time.monotonic()
+            if left_s <= 0:
+                return False
+        with self._changed:
+            self._note_finished()
+            self._seen = max(self._seen, sequence)
+        return True
+
+    def release(self, bo: int) -> bool:
+        """Forget a buffer that is to be freed; False where a run that names it has not finished."""
+        with self._changed:
+            self._note_finished()
+            return super().release(bo)
+
+    def _note_finished(self) -> None:
+        while self._finished < self._runs.finished:
+            self._finished += 1
+            _, handle = self._calls.pop(self._finished)
+            why = self._runs.error(self._finished)
+            if why:
+                handle.error = CardError(f"{self._card}: {why}")
+
+    def stop(self, timeout_s: float) -> None:
+        """Wait for the runs that are queued, or leave them behind where they take longer."""
+        self._runs.wait(self._submitted, timeout_s)
+
+    def abandon(self) -> None:
+        """Fail the runs that have not begun."""
+        self._runs.cancel(_RESET)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,9 @@ from pynq.pl_server.xclbin_parser import XclBin
 from ..errors import CardRule
 from ..xclbin.kernel_info import KernelInfo, read_xclbin
 from .bank import EmulatedBank
-from .call import KernelCall, KernelPorts
-from .commands import CommandQueue, ComputingQueue, ExecBuffer, RunHandle
+from .call import KernelPorts
+from .commands import CommandQueue, ExecBuffer, RunHandle
 from .memory import DeviceMemory
-
-Compute = Callable[[KernelCall], None]  # fills `out`
 
 _AP_START, _AP_DONE, _AP_IDLE = 1, 2, 4
 _EXIT_S = 5.0  # how long the process's end waits for runs that are still queued
@@ -32,9 +29,9 @@ _POLL_S = 1e-3  # PYNQ polls the control register in a busy loop: each read of a
 class Programmed:
     """What a card holds from one programming to the next."""
 
-    def __init__(self, card: EmulatedCard, xclbin: KernelInfo, kernel_address: int, compute: Compute) -> None:
+    def __init__(self, card: EmulatedCard, xclbin: KernelInfo, kernel_address: int, commands: CommandQueue) -> None:
         self.xclbin = xclbin
-        self.compute = compute
+        self.commands = commands
         self.memory = DeviceMemory(card.tag, card.index, xclbin.memories)
         self.ports = KernelPorts(card.tag, xclbin)
         self.kernel_address = kernel_address
@@ -53,29 +50,22 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         self._programmed: Programmed | None = None
         self._contexts: set[str] = set()
         self._register_run: RunHandle | None = None
-        self._commands = self._queue()
         self._lock = threading.RLock()
         atexit.register(self._shut_down)
 
     def _shut_down(self) -> None:
         """End the threads, and drop what computes, while the interpreter is still whole."""
-        self._commands.stop(_EXIT_S)
+        if self._programmed is not None:
+            self._programmed.commands.stop(_EXIT_S)
         self._programmed = None
 
-    def _queue(self) -> CommandQueue:
-        """What takes the runs."""
-        return ComputingQueue(self.tag, self._execute)
-
-    def _load(self, xclbin: KernelInfo) -> Compute:
-        """What computes with this xclbin. Called while nothing runs; what it returns runs in the card's own thread.
+    def _load(self, xclbin: KernelInfo) -> CommandQueue:
+        """What takes the runs of this xclbin's kernel, and computes them. Called while nothing runs.
 
         Raises:
             BadXclbin: the xclbin is not for this kind of card.
         """
         raise NotImplementedError
-
-    def _execute(self, call: KernelCall) -> None:
-        self.programmed().compute(call)
 
     # Programming
 
@@ -84,6 +74,10 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         if self._programmed is None:
             raise CardRule(f"{self.tag}: used before it was programmed; make an Overlay with download=True first")
         return self._programmed
+
+    @property
+    def _commands(self) -> CommandQueue:
+        return self.programmed().commands
 
     def expect(self, xclbin: KernelInfo) -> None:
         """Take an xclbin as it was read, so that the Overlay made of its file next does not read it again."""
@@ -114,14 +108,18 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
             self._contexts.clear()
             if self._programmed is None or self._programmed.xclbin.uuid != xclbin.uuid:
                 self._require_unused()
+                if self._programmed is not None:
+                    self._programmed.commands.stop(0)
                 address = int(parser.ip_dict[xclbin.kernel_name]["phys_addr"])
                 self._programmed = Programmed(self, xclbin, address, self._load(xclbin))
             self.post_download(bitstream, parser)
 
     def _require_unused(self) -> None:
-        if not self._commands.idle:
+        if self._programmed is None:
+            return
+        if not self._programmed.commands.idle:
             raise CardRule(f"{self.tag}: programmed while the kernel runs; wait for it first")
-        buffers = self._programmed.memory.count() if self._programmed else 0
+        buffers = self._programmed.memory.count()
         if buffers:
             raise CardRule(
                 f"{self.tag}: programmed with another xclbin while {buffers} buffers are allocated; free them first"
@@ -137,8 +135,8 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         A run that still computes is left to end by itself: it writes to memory that is not read any more.
         """
         with self._lock:
-            self._commands.abandon()
-            self._commands = self._queue()
+            if self._programmed is not None:
+                self._programmed.commands.abandon()
             self._programmed = self._register_run = None
             self._contexts.clear()
 

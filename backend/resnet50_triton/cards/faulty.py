@@ -30,9 +30,11 @@ import numpy as np
 
 from ..errors import BadParameter
 from ..files import write_atomically
+from ..network.engine import Engine
 from .bank import EmulatedBank
 from .call import KernelCall
-from .software import SoftwareCard
+from .commands import CommandQueue, ComputingQueue
+from .software import SoftwareCard, compute
 
 ENVIRONMENT = "RESNET50_FAULTS"
 
@@ -96,7 +98,10 @@ class FaultyCard(SoftwareCard):
         if time.monotonic() < self._gone_until_s:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
-    def _execute(self, call: KernelCall) -> None:
+    def _queue(self, engine: Engine, *, ranks: bool) -> CommandQueue:
+        return ComputingQueue(self.tag, lambda call: self._compute(engine, call, ranks=ranks))
+
+    def _compute(self, engine: Engine, call: KernelCall, *, ranks: bool) -> None:
         was_reset = self._was_reset
         self.require_present()
         if self.take("hang"):
@@ -107,7 +112,7 @@ class FaultyCard(SoftwareCard):
             time.sleep(slow["seconds"])
         if self._is_poisoned(call):
             raise RuntimeError("the run has an image that this card fails on")
-        super()._execute(call)
+        compute(engine, call, ranks=ranks)
         if self.take("wrong"):
             call.out[:, 0] ^= 1 << 20  # far above every logit, and no class at all
 

@@ -7,12 +7,13 @@ import os
 from typing import Any
 
 from ..errors import BadParameter
-from ..network.engine import advice, open_engine
+from ..network.engine import Engine, NativeEngine, advice, open_engine
 from ..network.parameters import Network
 from ..ranking import top5
 from ..xclbin.kernel_info import KernelInfo
 from .call import KernelCall
-from .emulated import Compute, EmulatedCard
+from .commands import CommandQueue, ComputingQueue, EngineQueue
+from .emulated import EmulatedCard
 from .probe import probed_devices
 
 _log = logging.getLogger(__name__)
@@ -55,11 +56,12 @@ class SoftwareCard(EmulatedCard):
         """Program the card; see EmulatedCard. A changed number of threads takes effect here."""
         with self._lock:
             super().download(bitstream, parser)
-            if self.threads != self._engine_threads:
-                programmed = self.programmed()
-                programmed.compute = self._load(programmed.xclbin)
+            programmed = self.programmed()
+            if self.threads != self._engine_threads and programmed.commands.idle:
+                programmed.commands.stop(0)
+                programmed.commands = self._load(programmed.xclbin)
 
-    def _load(self, xclbin: KernelInfo) -> Compute:
+    def _load(self, xclbin: KernelInfo) -> CommandQueue:
         engine = open_engine(Network.from_bytes(xclbin.network_bytes()), self.threads)
         self._engine_threads = self.threads
         self._engine_name = engine.name
@@ -67,15 +69,20 @@ class SoftwareCard(EmulatedCard):
         how_to_be_faster = advice()
         if how_to_be_faster:
             _log.warning("%s: %s", self.tag, how_to_be_faster)
-        ranks = xclbin.kernel == "top5"
+        return self._queue(engine, ranks=xclbin.kernel == "top5")
 
-        def compute(call: KernelCall) -> None:
-            if ranks:
-                call.out[:] = top5(engine.logits(call.pixels, call.weights))
-            else:
-                engine.logits(call.pixels, call.weights, call.out)
+    def _queue(self, engine: Engine, *, ranks: bool) -> CommandQueue:
+        if isinstance(engine, NativeEngine) and not ranks:
+            return EngineQueue(self.tag, engine)
+        return ComputingQueue(self.tag, lambda call: compute(engine, call, ranks=ranks))
 
-        return compute
+
+def compute(engine: Engine, call: KernelCall, *, ranks: bool) -> None:
+    """Fill the call's `out`: with the logits, or with the classes that rank first."""
+    if ranks:
+        call.out[:] = top5(engine.logits(call.pixels, call.weights))
+    else:
+        engine.logits(call.pixels, call.weights, call.out)
 
 
 def open_device(index: int, threads: int | None = None) -> SoftwareCard:

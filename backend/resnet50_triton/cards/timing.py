@@ -28,7 +28,7 @@ from ..published import IMAGE_S, RUN_S, board_w, fpga_w
 from ..xclbin.kernel_info import KernelInfo
 from .call import KernelCall
 from .commands import CommandQueue, RunHandle
-from .emulated import Compute, EmulatedCard
+from .emulated import EmulatedCard
 
 ENVIRONMENT = "RESNET50_TIMING_MS"
 
@@ -147,7 +147,6 @@ class TimingCard(EmulatedCard):
     """A card that only takes the card's time; see the module. PYNQ does not list it."""
 
     power_source = "as published for a U250 at this batch size, not measured"
-    _commands: TimedQueue
 
     def __init__(self, tag: str, index: int) -> None:
         self._times_s = run_times()
@@ -166,7 +165,7 @@ class TimingCard(EmulatedCard):
         The two 12 V inputs share the board's power evenly; the other rails are at their nominal voltages. Of an idle
         card nothing was published: it tells what it told before, and at first what was published for a batch of one.
         """
-        batch_size = self._commands.batch_size
+        batch_size = self._batch_size()
         board_ma = board_w(batch_size) / _BOARD_MV * 1e6
         return SimpleNamespace(
             m12VAux=_BOARD_MV,
@@ -190,11 +189,12 @@ class TimingCard(EmulatedCard):
         """The power rails, as on XrtDevice."""
         return get_xrt_sysfs_rails(self)
 
-    def _queue(self) -> TimedQueue:
-        return TimedQueue(self.tag, *self._times_s)
+    def _batch_size(self) -> int:
+        commands = self._programmed.commands if self._programmed is not None else None
+        return commands.batch_size if isinstance(commands, TimedQueue) else 1
 
-    def _load(self, xclbin: KernelInfo) -> Compute:  # noqa: ARG002
-        return _compute
+    def _load(self, xclbin: KernelInfo) -> CommandQueue:  # noqa: ARG002
+        return TimedQueue(self.tag, *self._times_s)
 
 
 _cards: dict[int, TimingCard] = {}

@@ -137,6 +137,7 @@ class NativeEngine:
         for block in BLOCKS:
             parameters = [(network[f"{c.name}.weights"], network[f"{c.name}.thresholds"]) for c in convs(block)]
             packed.add_block(block.size_in, block.stride, network[f"{block.name}.in.thresholds"], parameters)
+        self._native = native
         self._engine = native.Engine(packed, threads)
         self.name = f"native ({kernels}), {threads} thread{'s' if threads > 1 else ''}"
 
@@ -167,6 +168,10 @@ class NativeEngine:
             out = np.empty((len(pixels), CLASSES), np.int32)
         self._engine.logits(pixels, np.ascontiguousarray(weights), out)
         return out
+
+    def runs(self) -> Any:
+        """A thread of its own for runs of `logits`, one after the other; see native/runs.h."""
+        return self._native.Runs(self._engine)
 
     def plan(self) -> list[tuple[int, float]]:
         """How all threads share one image: of each part between two meetings the items and their multiply-adds."""

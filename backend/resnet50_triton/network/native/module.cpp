@@ -15,6 +15,7 @@
 
 #include "engine.h"
 #include "primitives.h"
+#include "runs.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -141,6 +142,20 @@ NB_MODULE(_native, m) {
                  return engine.profile(pixels.data(), int(pixels.shape(0)), weights.data());
              },
              "pixels"_a, "weights"_a);
+
+    nb::class_<Runs>(m, "Runs")
+        .def(nb::init<Engine&>(), "engine"_a, nb::keep_alive<1, 2>())
+        .def("start",
+             [](Runs& runs, const Pixels& pixels, const Head& weights,
+                const Array<int32_t, nb::shape<-1, kClasses>>& out) {
+                 require(out.shape(0) == pixels.shape(0), "one row of output for each image");
+                 return runs.start(pixels.data(), int(pixels.shape(0)), weights.data(), out.data());
+             },
+             "pixels"_a, "weights"_a, "out"_a)
+        .def("wait", &Runs::wait, "run"_a, "timeout_s"_a, nb::call_guard<nb::gil_scoped_release>())
+        .def_prop_ro("finished", &Runs::finished)
+        .def("error", &Runs::error, "run"_a)
+        .def("cancel", &Runs::cancel, "why"_a);
 
     m.def("end_with_parent", &end_with_parent);
     m.def("kernels", [] {
