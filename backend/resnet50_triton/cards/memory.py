@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,7 @@ class DeviceMemory:
             for bank in self.banks.values()
         }
         self._allocations: dict[int, Allocation] = {}
+        self.calls: dict[bytes, Any] = {}  # the kernel's, by its registers; of the buffers that there are now
         self._lock = threading.Lock()
 
     def allocate(self, bank: Memory, size_bytes: int) -> Allocation:
@@ -72,6 +74,7 @@ class DeviceMemory:
             data = np.frombuffer(mmap.mmap(-1, reserved), np.uint8)  # pages come when touched
             allocation = Allocation(next(_bo_numbers), bank, address, size_bytes, data)
             self._allocations[allocation.bo] = allocation
+            self.calls.clear()
             self._cursor[bank.name] = allocation.end
         return allocation
 
@@ -80,6 +83,7 @@ class DeviceMemory:
         self.get(bo)
         with self._lock:
             del self._allocations[bo]
+            self.calls.clear()
 
     def get(self, bo: int) -> Allocation:
         """The allocation behind a buffer object. Raises CardRule where it is not allocated."""

@@ -6,11 +6,13 @@ Nothing here knows whether the card is an Alveo or a software card.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,14 @@ class Run:
     handle: Any
 
 
+class _Part(NamedTuple):
+    """The first images of buffers. What PYNQ's slices and syncs find out each time takes longer than a small copy."""
+
+    upload: Callable[[], None]
+    download: Callable[[], None]
+    outputs: NDArray[Any]
+
+
 class BufferSet:
     """The device buffers of one run: pixels in, outputs out."""
 
@@ -61,7 +71,7 @@ class BufferSet:
             self.pixels.freebuffer()
             raise
         self.host_pixels: NDArray[np.uint8] = self.pixels.view(np.ndarray)  # the same memory, without PYNQ's slicing
-        self._views: dict[int, tuple[Any, Any]] = {}  # by images; PYNQ's slicing takes longer than a small copy
+        self._parts: dict[int, _Part] = {}  # by images
 
     def load(self, pixels: NDArray[np.uint8]) -> None:
         """Copy pixels: uint8 (n, 224, 224, 3) to the card; n at most the buffers' batch size."""
@@ -70,20 +80,25 @@ class BufferSet:
 
     def upload(self, images: int, first: int = 0) -> None:
         """Copy the images `first` to `images` of `host_pixels` to the card."""
-        pixels = self.pixels[first:images] if first else self._view(images)[0]
-        pixels.sync_to_device()
+        if first:
+            self.pixels[first:images].sync_to_device()
+        else:
+            self._part(images).upload()
 
     def download(self, images: int) -> NDArray[Any]:
         """Copy the first outputs from the card: int32 (n, 1000) or uint32 (n, 5), valid until the next run."""
-        out = self._view(images)[1]
-        out.sync_from_device()
-        outputs: NDArray[Any] = out.view(np.ndarray)
-        return outputs
+        part = self._part(images)
+        part.download()
+        return part.outputs
 
-    def _view(self, images: int) -> tuple[Any, Any]:
-        if images not in self._views:
-            self._views[images] = self.pixels[:images], self.out[:images]
-        return self._views[images]
+    def _part(self, images: int) -> _Part:
+        part = self._parts.get(images)
+        if part is None:
+            pixels, out = self.pixels[:images], self.out[:images]
+            upload = partial(pixels.device.flush, pixels.bo, pixels.offset, pixels.virtual_address, pixels.nbytes)
+            download = partial(out.device.invalidate, out.bo, out.offset, out.virtual_address, out.nbytes)
+            part = self._parts[images] = _Part(upload, download, out.view(np.ndarray))
+        return part
 
     def free(self) -> None:
         """Give the memory back to the card."""
