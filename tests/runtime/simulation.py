@@ -24,7 +24,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +34,7 @@ from unittest import mock
 from resnet50_triton.errors import CardError, CardTimeout, Resnet50Error
 from resnet50_triton.runtime import directory, lease, session, worker
 from resnet50_triton.runtime.batch import Batch
-from resnet50_triton.runtime.job import Job, JobResult
+from resnet50_triton.runtime.job import Job, JobResult, Outcome
 from resnet50_triton.runtime.lease import User
 from resnet50_triton.runtime.metrics import Metrics
 from resnet50_triton.runtime.queue import CardQueue
@@ -84,11 +83,12 @@ class CheckedJob(Job):
 
     def __init__(self, episode: Episode, numbers: list[int], timeout_s: float | None) -> None:
         self.is_cancelled = False
-        super().__init__(pixels_of(numbers), lambda: self.is_cancelled, timeout_s, episode.clock.monotonic)
+        super().__init__(
+            pixels_of(numbers), self._answered, lambda: self.is_cancelled, timeout_s, episode.clock.monotonic
+        )
         self.numbers, self.answers = numbers, 0
         self._episode = episode
         self._computed: set[int] = set()
-        self.future.add_done_callback(self._answered)
 
     def complete(self, images: slice, outputs: Any, batch: Batch, runs: int) -> None:
         which = range(images.start, images.stop)
@@ -97,18 +97,17 @@ class CheckedJob(Job):
         self._computed.update(which)
         super().complete(images, outputs, batch, runs)
 
-    def _answered(self, future: Future[JobResult]) -> None:
+    def _answered(self, outcome: Outcome) -> None:
         clock, counts = self._episode.clock, self._episode.counts
         self.answers += 1
-        error = future.exception()
-        if error is None:
-            if future.result().outputs.tolist() != outputs_of(self.numbers).tolist():
-                clock.violate(f"{future.result().outputs.tolist()} was answered for {self.numbers}")
+        if isinstance(outcome, JobResult):
+            if outcome.outputs.tolist() != outputs_of(self.numbers).tolist():
+                clock.violate(f"{outcome.outputs.tolist()} was answered for {self.numbers}")
             counts.right += 1
         else:
-            if type(error) is Resnet50Error or not isinstance(error, Resnet50Error):
-                clock.violate(f"a request is answered {type(error).__name__}: {error}")
-            counts.events[type(error).__name__] += 1
+            if type(outcome) is Resnet50Error:
+                clock.violate(f"a request is answered {type(outcome).__name__}: {outcome}")
+            counts.events[type(outcome).__name__] += 1
         clock.switch()
 
 
@@ -312,7 +311,7 @@ class Episode:
     def _check_nothing_is_left(self) -> None:
         violate = self.clock.violate
         for job in self.jobs:
-            if job.answers != 1 or not job.future.done():
+            if job.answers != 1 or not job.is_answered:
                 violate(f"a request of {len(job)} is answered {job.answers} times")
         for card in [*self.cards, *self.standbys]:
             self.counts.events.update({f"fault {kind}": count for kind, count in card.hits.items()})

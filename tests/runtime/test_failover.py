@@ -10,7 +10,7 @@ import pytest
 from helpers import wait_for
 from resnet50_triton.errors import BadParameter, CardError
 from resnet50_triton.runtime.instance import ModelInstance
-from resnet50_triton.runtime.job import Job
+from resnet50_triton.runtime.job import FutureJob
 from resnet50_triton.runtime.queue import State
 from runtime_support import Answers, Material
 
@@ -87,7 +87,7 @@ def test_a_batch_that_fails_two_cards_is_not_given_to_a_third(serve: Serve, faul
     instance = serve(card="faulty:90,faulty:91,faulty:92", failover_wait_s="60")
     poison = np.full((1, 224, 224, 3), 251, np.uint8)
     faults({"fault": "poison", "value": 251})
-    job = Job(poison)
+    job = FutureJob(poison)
     instance.scheduler.submit([job])
     with pytest.raises(CardError, match="fails on"):
         job.future.result(60)

@@ -17,7 +17,7 @@ from helpers import wait_for
 from resnet50_triton.cards import open_card
 from resnet50_triton.errors import BadPixels, Cancelled, CardError, Expired
 from resnet50_triton.runtime.instance import ModelInstance
-from resnet50_triton.runtime.job import Job
+from resnet50_triton.runtime.job import FutureJob
 from resnet50_triton.runtime.latency import LatencyModel
 from runtime_support import Answers, works_again
 
@@ -139,7 +139,7 @@ def test_cancelled_and_late_requests_cost_no_card_time(serve: Serve, faults: Fau
 )
 def test_wrong_pixels(pixels: np.ndarray) -> None:
     with pytest.raises(BadPixels, match=r"expected uint8 \(N, 224, 224, 3\)"):
-        Job(pixels)
+        FutureJob(pixels)
 
 
 def test_provenance(serve: Serve, answers: Answers) -> None:
@@ -248,7 +248,7 @@ def test_an_answered_request_holds_nothing(serve: Serve, faults: Faults, fault: 
     gc.disable()
     try:
         pixels = np.zeros((9, 224, 224, 3), np.uint8)
-        job = Job(pixels)
+        job = FutureJob(pixels)
         held, future, request = weakref.ref(pixels), job.future, weakref.ref(job)
         del pixels
         instance.scheduler.submit([job])

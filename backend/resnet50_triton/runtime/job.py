@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from .pixels import CopyPixels
 
 if TYPE_CHECKING:
     from .batch import Batch
+
+_log = logging.getLogger(__name__)
 
 
 class Computed(NamedTuple):
@@ -34,18 +37,24 @@ class JobResult:
     """What the cards computed for a request.
 
     outputs: int32 (N, 1000) or uint32 (N, 5), not changed any more.
+    arrived_s: when the request came, by the runtime's clock.
     parts: the batches that the images were in.
     """
 
     outputs: NDArray[Any]
+    arrived_s: float
     parts: list[Computed] = field(default_factory=list)
 
 
+Outcome = JobResult | Resnet50Error
+
+
 class Job:
-    """One request. Its `future` is done exactly once: with the JobResult of all images, or with a Resnet50Error.
+    """One request, which is answered exactly once.
 
     Args:
-        pixels: uint8 (N, 224, 224, 3), in the model's channel order; held until the future is done.
+        pixels: uint8 (N, 224, 224, 3), in the model's channel order; held until the request is answered.
+        answer: called with the result of all images, or with an error, on the thread that has it.
         is_cancelled: whether the caller took the request back; held as long as the pixels.
         timeout_s: the request's own limit on waiting, from now on; None for none.
         now: the clock, in seconds.
@@ -57,6 +66,7 @@ class Job:
     def __init__(
         self,
         pixels: NDArray[np.uint8],
+        answer: Callable[[Outcome], None],
         is_cancelled: Callable[[], bool] = lambda: False,
         timeout_s: float | None = None,
         now: Callable[[], float] = time.monotonic,
@@ -67,8 +77,8 @@ class Job:
                 "N at least 1"
             )
         self._held: tuple[NDArray[np.uint8], Callable[[], bool]] | None = (pixels, is_cancelled)
+        self._answer: Callable[[Outcome], None] | None = answer
         self._size = len(pixels)
-        self.future: Future[JobResult] = Future()
         self.arrived_s = now()
         self._now = now
         self._timeout_s = timeout_s
@@ -78,6 +88,11 @@ class Job:
 
     def __len__(self) -> int:
         return self._size
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the request has its answer."""
+        return self._answer is None
 
     def waited_s(self) -> float:
         """The time since the request came into the model."""
@@ -109,24 +124,49 @@ class Job:
         """
         with self._lock:
             if self._result is None:
-                whole = len(outputs) == len(self)
-                self._result = JobResult(outputs if whole else np.empty((len(self), *outputs.shape[1:]), outputs.dtype))
+                whole = len(outputs) == self._size
+                all_outputs = outputs if whole else np.empty((self._size, *outputs.shape[1:]), outputs.dtype)
+                self._result = JobResult(all_outputs, self.arrived_s)
             if self._result.outputs is not outputs:
                 self._result.outputs[images] = outputs
             self._result.parts.append(Computed(images, batch, runs))
             self._left -= len(outputs)
             if self._left:
                 return
-        with suppress(InvalidStateError):  # another slice of the request has failed
-            self.future.set_result(self._result)
-        self._held = None
+        self._end(self._result)
 
     def fail(self, error: Resnet50Error) -> bool:
         """Answer with an error; False where the request has its answer already."""
-        try:
-            self.future.set_exception(error)
-        except InvalidStateError:
+        return self._end(error)
+
+    def _end(self, outcome: Outcome) -> bool:
+        with self._lock:
+            answer, self._answer = self._answer, None
+        if answer is None:  # as where another slice of the request has failed
             return False
-        finally:
-            self._held = None
+        try:
+            answer(outcome)
+        except Exception:  # the caller's fault, not the card's
+            _log.exception("a request's answer could not be sent")
+        self._held = None
         return True
+
+
+class FutureJob(Job):
+    """A request whose `future` has the outcome.
+
+    Args:
+        pixels, options: as for Job.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], **options: Any) -> None:
+        # Not created by Job: a future costs a request that comes alone 0.03 ms.
+        self.future: Future[JobResult] = Future()
+        super().__init__(pixels, partial(_settle, self.future), **options)
+
+
+def _settle(future: Future[JobResult], outcome: Outcome) -> None:
+    if isinstance(outcome, Resnet50Error):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

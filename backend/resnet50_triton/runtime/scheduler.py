@@ -158,7 +158,7 @@ class Scheduler:
         """What `choose` gives of the cards, or of the standby where none of them works."""
         to_standby = self.standby is not None and (alone or not self.ready_cards)
         if self.standby is None or not to_standby:
-            chosen = choose((worker.queue for worker in self.workers), images, more)
+            chosen = choose([worker.queue for worker in self.workers], images, more)
         else:
             chosen = choose([self.standby.queue], images, more)
         if chosen is not None and not alone and to_standby is not self._on_standby:
@@ -209,7 +209,7 @@ class Scheduler:
     def rerun(self, card: str, batches: Iterable[Batch], error: CardError) -> None:
         """Take the batches of a card that failed. Their requests are run again, or answered with the error."""
         pieces = [_failed_piece(batch, part) for batch in batches for part in batch.slices]
-        failed = [(piece, error, card) for piece in pieces if not piece.job.future.done()]
+        failed = [(piece, error, card) for piece in pieces if not piece.job.is_answered]
         with self._failed_changed:
             if not self._closed:
                 self._failed.extend(failed)
@@ -271,8 +271,16 @@ def choose(queues: Iterable[CardQueue], images: int, more: int) -> tuple[CardQue
     Returns:
         The card's queue and the batch that it offers; None where no card can take one now.
     """
-    offers = [(queue, batch) for queue in queues if (batch := queue.offer(images, more))]
-    return max(offers, key=lambda offer: (offer[0].free_sets, -offer[1].size), default=None)
+    best: tuple[CardQueue, Batch] | None = None
+    for queue in queues:
+        batch = queue.offer(images, more)
+        if batch is not None and (best is None or _spare(queue, batch) > _spare(*best)):
+            best = queue, batch
+    return best
+
+
+def _spare(queue: CardQueue, batch: Batch) -> tuple[int, int]:
+    return queue.free_sets, -batch.size
 
 
 def _failed_piece(batch: Batch, part: BatchSlice) -> _Piece:

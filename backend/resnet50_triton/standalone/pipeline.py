@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import BadImage
 from ..ranking import top5
 from ..runtime.instance import ModelInstance
-from ..runtime.job import Job, JobResult
+from ..runtime.job import FutureJob, JobResult
 from .images import read_pixels
 from .timestamps import Timestamps
 
@@ -54,7 +54,7 @@ def classify(instance: ModelInstance, paths: Sequence[Path], workers: int, batch
     with ThreadPoolExecutor(workers, "preprocess") as pool:
         images = _decode_ahead(pool, outcomes, workers + batch_size)
         while batch := list(islice(images, batch_size)):
-            jobs = [Job(pixels[None]) for _, pixels in batch]
+            jobs = [FutureJob(pixels[None]) for _, pixels in batch]
             submitted.extend((outcome, job.future) for (outcome, _), job in zip(batch, jobs, strict=True))
             instance.scheduler.submit(jobs)
             while submitted and submitted[0][1].done():  # what is noted holds no pixels any more

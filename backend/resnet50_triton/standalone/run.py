@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import BadPixels
 from ..files import write_atomically
 from ..ranking import top5
-from ..runtime.job import Job
+from ..runtime.job import FutureJob
 from .opened import open_instance
 
 
@@ -34,7 +34,7 @@ def run_file(xclbin: Path, fcweights: Path, card: str, pixels: Path, output: Pat
         images = np.load(pixels, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadPixels(f"cannot read pixels {pixels}: {error}; a .npy of uint8 (N, 224, 224, 3) is needed") from error
-    job = Job(images)
+    job = FutureJob(images)
     with open_instance("run", xclbin, fcweights, card) as instance:
         start_s = time.perf_counter()
         instance.scheduler.submit([job])

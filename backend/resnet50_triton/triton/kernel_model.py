@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from ..errors import BadPixels, Resnet50Error
 from ..runtime.batch import Provenance
 from ..runtime.directory import process_key
 from ..runtime.instance import InstanceInfo, ModelInstance
-from ..runtime.job import Job, JobResult
-from ..tensors import LOGITS, PIXELS, PROVENANCE, TOP5, provenance_row
+from ..runtime.job import Job, JobResult, Outcome
+from ..tensors import LOGITS, PROVENANCE, TOP5, provenance_row
 from .config import failure, parameters
 from .metrics import TritonMetrics
 from .parameters import RESNET50
@@ -42,9 +41,6 @@ class KernelModel:
         self._instance = ModelInstance(p, info, max(1, config["max_batch_size"]), sink)
         self._gives_provenance = p["provenance"]
         self._with_parameters = self._gives_provenance and _responses_take_parameters()
-        # An answered request must not wait for Python's collector: its pixels lie in Triton's shared memory, whose pool
-        # would grow. So nothing that a future keeps refers to it.
-        self._unanswered: dict[Future[JobResult], tuple[Job, Any]] = {}  # with the requests
         pb_utils.Logger.log_info(f"{args['model_instance_name']} runs on {self._instance.description}")
 
     def is_ready(self) -> bool:
@@ -70,37 +66,39 @@ class KernelModel:
         return responses
 
     def _job(self, request: Any) -> Job:
-        pixels = pb_utils.get_input_tensor_by_name(request, PIXELS.name).as_numpy()
+        pixels = request.inputs()[0].as_numpy()  # there is one; Triton's search by name is Python's
         timeout_us = request.timeout()
-        job = Job(pixels, request.is_cancelled, timeout_us / 1e6 if timeout_us else None)
-        self._unanswered[job.future] = job, request
+
+        # A job forgets this once it is answered: the request's pixels lie in Triton's shared memory, whose pool would
+        # grow if they waited for Python's collector.
+        def answer(outcome: Outcome) -> None:
+            sender.send(self._response(request, outcome), flags=_FINAL)
+
+        job = Job(pixels, answer, request.is_cancelled, timeout_us / 1e6 if timeout_us else None)
         sender = request.get_response_sender()  # last: a request that has one must be answered through it
-        job.future.add_done_callback(lambda future: sender.send(self._response(future), flags=_FINAL))
         return job
 
-    def _response(self, future: Future[JobResult]) -> Any:
-        """The answer to a request, as soon as there is one."""
-        job, request = self._unanswered.pop(future)
+    def _response(self, request: Any, outcome: Outcome) -> Any:
+        """The answer to a request."""
+        if isinstance(outcome, Resnet50Error):
+            return failure(outcome)
         try:
-            result = future.result()
             if self._gives_provenance:
-                return self._with_provenance(request, job, result)
-            return pb_utils.InferenceResponse([_output(result)])
-        except Resnet50Error as error:
-            return failure(error)
+                return self._with_provenance(request, outcome)
+            return pb_utils.InferenceResponse([_output(outcome)])
         except Exception as error:  # of any kind: the client waits for this answer
             return failure(Resnet50Error(f"the answer cannot be made: {type(error).__name__}: {error}"))
 
-    def _with_provenance(self, request: Any, job: Job, result: JobResult) -> Any:
+    def _with_provenance(self, request: Any, result: JobResult) -> Any:
         told = [
-            (images, batch.provenance(self._instance.uuid_of(batch.card), job.arrived_s, runs))
+            (images, batch.provenance(self._instance.uuid_of(batch.card), result.arrived_s, runs))
             for images, batch, runs in result.parts
         ]
         # Only what is asked for: Triton 2.51 frees the rest without Python's lock, which ended Python 3.13.
         wanted = request.requested_output_names()
         tensors = [tensor for tensor in [_output(result)] if tensor.name() in wanted]
         if PROVENANCE.name in wanted:
-            rows = np.empty((len(job), *PROVENANCE.dims), np.int64)
+            rows = np.empty((len(result.outputs), *PROVENANCE.dims), np.int64)
             for images, provenance in told:
                 rows[images] = self._row(provenance)
             tensors.append(pb_utils.Tensor(PROVENANCE.name, rows))
