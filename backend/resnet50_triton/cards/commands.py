@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pynq._3rdparty import ert
-
 from ..errors import CardError, Resnet50Error
 from ..network.engine import NativeEngine
 from .call import KernelCall
 
+_COUNT_BIT, _COUNT_MASK = 12, 0x7FF  # in the header of ert.h's packets: how many words follow it
 _PAYLOAD_OFFSET = 8  # header and CU mask, one word each
 _WAIT_S = 0.5  # how long one wait in native code may last: Ctrl-C is seen between two
 _RESET = "the card was reset before this run"
@@ -33,7 +32,7 @@ class ExecBuffer:
 
     def registers(self) -> bytes:
         """The kernel's register file as the packet carries it."""
-        words = self.as_packet(ert.ert_start_kernel_cmd).m_uert.m_start_cmd_struct.count - 1
+        words = (int.from_bytes(self._memory[:4], "little") >> _COUNT_BIT & _COUNT_MASK) - 1  # without the CU mask
         return bytes(self._memory[_PAYLOAD_OFFSET : _PAYLOAD_OFFSET + 4 * words])
 
 
