@@ -37,7 +37,9 @@ CASES = ((32, True), (32, False), (100, True), (100, False))  # images a request
 IN_FLIGHT = 3  # requests
 TARGET_RATIO = 0.95
 TARGET_ADDED_S = 1e-3
-CLIENT_CALLS = 60  # of the Python client, and of the kernel, in a round of latency
+# Of a turn of latency: a way and the kernel, one after the other: a shared machine changes its speed within seconds.
+PARTS = 4
+CALLS = 30  # of the Python client, and of the kernel, in a part
 
 
 def serve(stack: ExitStack, sample: Path, card: str, simple: bool) -> Server:
@@ -108,22 +110,25 @@ def latencies(
     rounds: int,
     seconds: float,
 ) -> dict[str, dict[str, Any]]:
-    """One image at a time, in seconds: the median of each way, and what it adds to kernel.py before and after it."""
+    """One image at a time, in seconds: the median of each way, and what it adds to kernel.py just before and after."""
     kernel_s: list[float] = []
 
     def added_to_kernel(ask: Callable[[], float]) -> tuple[float, float]:
-        """The median of a way, and what it adds: a shared machine changes its speed within seconds."""
-        kernel_s.append(_median_of(kernel_time))
-        time_s = ask()
-        kernel_s.append(_median_of(kernel_time))
-        return time_s, time_s - sum(kernel_s[-2:]) / 2
+        """The median of a way, and what it adds."""
+        times_s, kernel_times_s = [], [_median_of(kernel_time)]
+        for _ in range(PARTS):
+            times_s.append(ask())
+            kernel_times_s.append(_median_of(kernel_time))
+        kernel_s.extend(kernel_times_s)
+        added_s = [time_s - sum(kernel_times_s[i : i + 2]) / 2 for i, time_s in enumerate(times_s)]
+        return statistics.median(times_s), statistics.median(added_s)
 
     ways: dict[str, Callable[[], float]] = {}
     for name, server in servers.items():
         for shared in (False, True):
             way = f"{name}, perf_analyzer, {'shared memory' if shared else 'gRPC'}"
             ways[way] = lambda url=server.grpc_url, shared=shared: (
-                analyze(url, "resnet50", shared=shared, seconds=seconds).p50_s
+                analyze(url, "resnet50", shared=shared, seconds=seconds / PARTS).p50_s
             )
         ways[f"{name}, tritonclient, gRPC"] = lambda call=clients[name]: _median_of(call)
     times = interleave({way: lambda ask=ask: added_to_kernel(ask) for way, ask in ways.items()}, rounds)
@@ -139,7 +144,7 @@ def latencies(
 
 
 def _median_of(call: Callable[[], float]) -> float:
-    return statistics.median(call() for _ in range(CLIENT_CALLS))
+    return statistics.median(call() for _ in range(CALLS))
 
 
 def _rate(name: str, row: dict[str, float]) -> str:
