@@ -84,6 +84,21 @@ def test_what_a_run_met_with_is_its_error(slow: Kernel, monkeypatch: pytest.Monk
         run.handle.wait()
 
 
+def test_a_thread_can_wait_for_a_run_that_it_does_not_know(slow: Kernel) -> None:
+    events = slow.events
+    assert events is not None
+    seen = events.events
+    events.wait_for_event(seen, 0.01)
+    assert events.events == seen
+    run = slow.start(slow.buffers[0], 1)
+    events.wait_for_event(seen, 60)
+    assert events.events == seen + 1
+    slow.wait(run, 0)
+    events.poke()
+    events.wait_for_event(seen + 1, 60)
+    assert events.events == seen + 2
+
+
 def test_a_signal_is_seen_during_a_run(slow: Kernel) -> None:
     """As Ctrl-C has to be."""
     card: Any = slow.device

@@ -141,6 +141,7 @@ class SimulatedCard:
     name: str
     clock: VirtualClock
     rng: random.Random
+    tells_ends: bool = False  # its kernels have `events`
     faults: Counter[str] = field(default_factory=Counter)
     flaky: dict[str, float] = field(default_factory=dict)  # the chance of a fault at every call
     hits: Counter[str] = field(default_factory=Counter)
@@ -177,6 +178,36 @@ class SimulatedCard:
             raise RuntimeError("No such device")
 
 
+class SimulatedEvents:
+    """As `Events`."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.ends_s: list[float] = []  # of runs
+        self._clock, self._changed = clock, clock.condition()
+        self._pokes = 0
+
+    @property
+    def events(self) -> int:
+        return self._pokes + sum(end_s <= self._clock.now_s for end_s in self.ends_s)
+
+    def wait_for_event(self, seen: int, timeout_s: float) -> None:
+        limit_s = self._clock.now_s + timeout_s
+        with self._changed:
+            while self.events == seen and self._clock.now_s < limit_s:
+                ahead_s = [end_s for end_s in self.ends_s if end_s > self._clock.now_s]
+                self._changed.wait(min([limit_s, *ahead_s]) - self._clock.now_s)
+
+    def poke(self) -> None:
+        with self._changed:
+            self._pokes += 1
+            self._changed.notify_all()
+
+    def expect(self, end_s: float) -> None:
+        with self._changed:
+            self.ends_s.append(end_s)
+            self._changed.notify_all()
+
+
 class SimulatedKernel:
     """As `Kernel`."""
 
@@ -187,6 +218,7 @@ class SimulatedKernel:
         self.failure = ""  # what failed, until the reset
         self.unfinished: list[SimulatedRun] = []
         self._driver: Any = None
+        self.events = SimulatedEvents(card.clock) if card.tells_ends else None
         card.check_held(owner, "programs")
         for other in card.kernels:
             if other.settings.xclbin.uuid != settings.xclbin.uuid or other.owner == owner:
@@ -258,6 +290,8 @@ class SimulatedKernel:
                 took_s += 2 * card.rng.random()
             buffers.run = SimulatedRun(batch_size, numbers, begin_s + took_s)
             self.unfinished.append(buffers.run)
+            if self.events is not None:
+                self.events.expect(buffers.run.end_s)
         return buffers.run
 
     def is_done(self, run: SimulatedRun, timeout_s: float | None) -> bool:

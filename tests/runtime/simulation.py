@@ -222,7 +222,8 @@ class Episode:
         self.folder, self.parts, self.counts = folder, parts, counts
         self.is_checked = rng.random() < 0.5
         self.wait_s = rng.choice([0.0, 0.0, 1.0, 10.0])
-        self.cards = [SimulatedCard(f"xrt:{index}", self.clock, rng) for index in range(rng.choice([1, 1, 2]))]
+        names = [f"xrt:{index}" for index in range(rng.choice([1, 1, 2]))]
+        self.cards = [SimulatedCard(name, self.clock, rng, tells_ends=rng.random() < 0.5) for name in names]
         self.standbys: list[SimulatedCard] = []
         self.jobs: list[CheckedJob] = []
         self.processes: dict[str, Process] = {}
@@ -262,7 +263,7 @@ class Episode:
         clock.sleep(rng.random() * 0.5)
         standby = None
         if rng.random() < 0.3:
-            standby = SimulatedCard(f"software:{name}", clock, rng)
+            standby = SimulatedCard(f"software:{name}", clock, rng, tells_ends=True)
             self.standbys.append(standby)
         process = self.processes[name] = Process(self, name, uuid, self.cards, standby)
         if not process.open():

@@ -15,7 +15,7 @@ from resnet50_triton.runtime.worker import CardWorker
 from simulation import Counts, Parts, simulate
 from virtual_clock import Violation
 
-_ENOUGH_STEPS = 2_000_000
+_ENOUGH_STEPS = 8_000_000
 
 
 def test_the_runtime_keeps_the_rules() -> None:

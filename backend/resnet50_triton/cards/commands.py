@@ -96,6 +96,11 @@ class CommandQueue:
         """Whether every run has finished."""
         return self._finished == self._submitted
 
+    @property
+    def events(self) -> Any:
+        """Where a thread can wait for the end of a run that it does not know yet; None where it cannot."""
+        return None
+
     def start(self, call: KernelCall) -> RunHandle:
         """Queue a call."""
         with self._changed:
@@ -192,7 +197,12 @@ class EngineQueue(CommandQueue):
         self._calls: dict[int, tuple[KernelCall, RunHandle]] = {}  # with the memory that the engine may yet write to
 
     def __del__(self) -> None:
-        self._runs = None  # ends the thread, while the memory is still there
+        self._runs.close()  # while the memory is still there
+
+    @property
+    def events(self) -> Any:
+        """The ends of the runs; see native/runs.h."""
+        return self._runs
 
     def _put(self, call: KernelCall, handle: RunHandle) -> None:
         self._calls[self._runs.start(call.pixels, call.weights, call.out)] = call, handle

@@ -125,6 +125,11 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
                 f"{self.tag}: programmed with another xclbin while {buffers} buffers are allocated; free them first"
             )
 
+    @property
+    def events(self) -> Any:
+        """Where a thread that has nothing to do can wait for the end of a run; None where it cannot."""
+        return self._commands.events
+
     def free_bitstream(self) -> None:
         """Close all contexts; the card stays programmed, as with XRT."""
         self._contexts.clear()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,23 @@ class Run:
 
     batch_size: int
     handle: Any
+
+
+class Events(Protocol):
+    """The ends of a card's runs. A thread that waits for the next of them need not be woken up when a run starts."""
+
+    @property
+    def events(self) -> int:
+        """How many there were."""
+        ...
+
+    def wait_for_event(self, seen: int, timeout_s: float) -> None:
+        """Wait, at most so long, until there are more than were seen."""
+        ...
+
+    def poke(self) -> None:
+        """Wake up who waits."""
+        ...
 
 
 class _Part(NamedTuple):
@@ -170,6 +187,7 @@ class Kernel:
             self._claim(stack)
             overlay = load_overlay(self.xclbin, self.device)
             stack.callback(self.device.free_bitstream)  # closes the contexts, so that others may program the card
+            self.events: Events | None = getattr(self.device, "events", None)
             self._start = getattr(overlay, self.xclbin.kernel_name).start
             self._banks = {name: self.device.get_memory_by_name(m.name) for name, m in self.xclbin.banks.items()}
             stack.callback(self.drop_weights)

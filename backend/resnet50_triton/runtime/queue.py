@@ -133,6 +133,12 @@ class CardQueue:
             self._reported = error
             self.changed.notify_all()
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a batch waits to be dispatched."""
+        with self.changed:
+            return bool(self._waiting)
+
     def wake(self) -> None:
         """Wake the card's thread up where there is something for it to do."""
         with self.changed:

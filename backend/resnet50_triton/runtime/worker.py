@@ -1,7 +1,8 @@
 """One card at work: serve until it fails, recover, and serve again.
 
 A card is driven by one thread at a time, the one that holds `_driving`: its own thread, or while that sleeps the thread
-that brings a batch, which then starts it at once: a thread that does not have to be woken up saves 0.05 to 0.1 ms.
+that brings a batch, which then starts it at once: a thread that does not have to be woken up saves 0.05 to 0.1 ms. Of
+the end of that run a card that has `events` tells its thread; on any other that is woken up to wait for it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import CardError, CardTimeout, WrongResult
 from .batch import Batch
 from .clock import SYSTEM, Clock
-from .kernel import Kernel
+from .kernel import Events, Kernel
 from .latency import LatencyModel, measure_latency
 from .metrics import Completed, Metrics
 from .queue import CardQueue, State
@@ -120,8 +121,21 @@ class CardWorker:
                 self.queue.report(error)
             finally:
                 self._driving.release()
-        self.queue.wake()
+        self._wake()
         return True
+
+    def _wake(self) -> None:
+        """Wake the card's thread up where it has something to do; of a run's end it may know by itself."""
+        events = self._events
+        if events is None:
+            self.queue.wake()
+        elif self.queue.has_waiting:
+            events.poke()
+
+    @property
+    def _events(self) -> Events | None:
+        kernel = self._session.kernel
+        return kernel.events if kernel is not None else None
 
     # The card's thread
 
@@ -138,13 +152,19 @@ class CardWorker:
 
     def _serve(self) -> None:
         while not self.queue.is_finished:
+            events = self._events
+            seen = events.events if events is not None else 0  # before it looks for work
             with self._driving:
                 try:
                     is_busy = self._step()
                 except Exception as error:
                     self._fail(error)  # before another thread may drive the card
                     raise
-            if not is_busy:
+            if is_busy:
+                continue
+            if events is not None:
+                events.wait_for_event(seen, _POLL_S)
+            else:
                 self.queue.wait_for_work(_POLL_S)
 
     def _step(self) -> bool:

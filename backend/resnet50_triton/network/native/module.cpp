@@ -154,8 +154,12 @@ NB_MODULE(_native, m) {
              "pixels"_a, "weights"_a, "out"_a)
         .def("wait", &Runs::wait, "run"_a, "timeout_s"_a, nb::call_guard<nb::gil_scoped_release>())
         .def_prop_ro("finished", &Runs::finished)
+        .def_prop_ro("events", &Runs::events)
+        .def("wait_for_event", &Runs::wait_for_event, "seen"_a, "timeout_s"_a, nb::call_guard<nb::gil_scoped_release>())
+        .def("poke", &Runs::poke)
         .def("error", &Runs::error, "run"_a)
-        .def("cancel", &Runs::cancel, "why"_a);
+        .def("cancel", &Runs::cancel, "why"_a)
+        .def("close", &Runs::close, nb::call_guard<nb::gil_scoped_release>());
 
     m.def("end_with_parent", &end_with_parent);
     m.def("kernels", [] {

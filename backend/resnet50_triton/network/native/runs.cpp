@@ -7,7 +7,8 @@ namespace resnet50 {
 
 Runs::Runs(Engine& engine) : engine_(engine), thread_([this] { work(); }) {}
 
-Runs::~Runs() {
+void Runs::close() {
+    if (!thread_.joinable()) return;
     {
         std::lock_guard lock(mutex_);
         closing_ = true;
@@ -32,6 +33,22 @@ bool Runs::wait(uint64_t run, double timeout_s) {
 uint64_t Runs::finished() {
     std::lock_guard lock(mutex_);
     return finished_;
+}
+
+uint64_t Runs::events() {
+    std::lock_guard lock(mutex_);
+    return finished_ + pokes_;
+}
+
+void Runs::wait_for_event(uint64_t seen, double timeout_s) {
+    std::unique_lock lock(mutex_);
+    ended_.wait_for(lock, std::chrono::duration<double>(timeout_s), [&] { return finished_ + pokes_ != seen; });
+}
+
+void Runs::poke() {
+    std::lock_guard lock(mutex_);
+    pokes_++;
+    ended_.notify_all();
 }
 
 std::string Runs::error(uint64_t run) {

@@ -17,7 +17,7 @@ namespace resnet50 {
 class Runs {
 public:
     explicit Runs(Engine& engine);
-    ~Runs();
+    ~Runs() { close(); }
     Runs(const Runs&) = delete;
     Runs& operator=(const Runs&) = delete;
 
@@ -30,11 +30,19 @@ public:
     // The last run that has finished; those before it have, too.
     uint64_t finished();
 
+    // How many runs have ended and calls of `poke` were made; and a wait, at most so long, until there are more.
+    uint64_t events();
+    void wait_for_event(uint64_t seen, double timeout_s);
+    void poke();
+
     // Why a run that has finished was not computed; empty where it was.
     std::string error(uint64_t run);
 
     // Drops the runs that have not begun; `why` is their error.
     void cancel(const std::string& why);
+
+    // Ends the thread after the run that it computes; until then that run's arrays must live. To be called by one thread.
+    void close();
 
 private:
     struct Run {
@@ -50,7 +58,7 @@ private:
     std::mutex mutex_;
     std::condition_variable started_, ended_;
     std::deque<Run> queue_;
-    uint64_t submitted_ = 0, finished_ = 0;
+    uint64_t submitted_ = 0, finished_ = 0, pokes_ = 0;
     std::map<uint64_t, std::string> errors_;
     bool cancelled_ = false, closing_ = false;
     std::string why_cancelled_;
