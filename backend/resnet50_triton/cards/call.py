@@ -45,7 +45,7 @@ class KernelPorts:
         self._out_type, self._out_count = _OUT[xclbin.kernel]
 
     def call(self, registers: bytes, memory: DeviceMemory) -> KernelCall:
-        """Make the call that a register file states, which is checked once for the buffers that there are.
+        """Make the call that a register file states.
 
         Args:
             registers: the register file's first bytes, from address 0.
@@ -53,12 +53,6 @@ class KernelPorts:
         Raises:
             CardRule: an address that is unaligned, in no buffer, in the wrong bank, or a buffer too small.
         """
-        call = memory.calls.get(registers)
-        if call is None:
-            call = memory.calls[registers] = self._checked(registers, memory)
-        return call
-
-    def _checked(self, registers: bytes, memory: DeviceMemory) -> KernelCall:
         images = _value(registers, "numReps", 4)
         if images == 0:
             raise CardRule(f"{self._card}: numReps is 0; it is the number of images, at least 1")

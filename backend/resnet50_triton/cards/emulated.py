@@ -241,7 +241,11 @@ class EmulatedCard(Device):  # type: ignore[misc]  # pynq has no types
         programmed = self.programmed()
         if not self._contexts:
             raise CardRule(f"{self.tag}: started without a context; the overlay is no longer loaded, make a new one")
-        return self._commands.start(programmed.ports.call(registers, programmed.memory))
+        calls = programmed.memory.calls
+        call = calls.get(registers)  # a call that was checked holds as long as the buffers that there are
+        if call is None:
+            call = calls[registers] = programmed.ports.call(registers, programmed.memory)
+        return programmed.commands.start(call)
 
     def read_registers(self, address: int, length: int) -> bytes:
         """Read the kernel's register file. Raises CardRule outside of it."""
