@@ -37,7 +37,7 @@ CASES = ((32, True), (32, False), (100, True), (100, False))  # images a request
 IN_FLIGHT = 3  # requests
 TARGET_RATIO = 0.95
 TARGET_ADDED_S = 1e-3
-# Of a turn of latency: a way and the kernel, one after the other: a shared machine changes its speed within seconds.
+# A turn of latency has parts, each a way beside the kernel: a shared machine changes its speed within seconds.
 PARTS = 4
 CALLS = 30  # of the Python client, and of the kernel, in a part
 

@@ -94,7 +94,9 @@ class CommandQueue:
     @property
     def idle(self) -> bool:
         """Whether every run has finished."""
-        return self._finished == self._submitted
+        with self._changed:
+            self._note_finished()
+            return self._finished == self._submitted
 
     @property
     def events(self) -> Any:
@@ -113,6 +115,9 @@ class CommandQueue:
     def _put(self, call: KernelCall, handle: RunHandle) -> None:
         raise NotImplementedError
 
+    def _note_finished(self) -> None:
+        """Count what has finished, where nobody else does. Called with `_changed` held."""
+
     def see(self, sequence: int, timeout_s: float | None) -> bool:
         """Wait until a run has finished, and note that the host has seen it. False where the time ran out."""
         with self._changed:
@@ -128,6 +133,7 @@ class CommandQueue:
     def release(self, bo: int) -> bool:
         """Forget a buffer that is to be freed; False where a run that names it has not finished."""
         with self._changed:
+            self._note_finished()
             if self._last_use.get(bo, 0) > self._finished:
                 return False
             self._last_use.pop(bo, None)
@@ -207,31 +213,16 @@ class EngineQueue(CommandQueue):
     def _put(self, call: KernelCall, handle: RunHandle) -> None:
         self._calls[self._runs.start(call.pixels, call.weights, call.out)] = call, handle
 
-    @property
-    def idle(self) -> bool:
-        """Whether every run has finished."""
-        with self._changed:
-            self._note_finished()
-            return super().idle
-
     def see(self, sequence: int, timeout_s: float | None) -> bool:
         """Wait until a run has finished, and note that the host has seen it. False where the time ran out."""
         limit_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
-        left_s = math.inf if timeout_s is None else timeout_s
-        while not self._runs.wait(sequence, max(0.0, min(left_s, _WAIT_S))):
-            left_s = limit_s - time.monotonic()
-            if left_s <= 0:
+        while not self._runs.wait(sequence, max(0.0, min(limit_s - time.monotonic(), _WAIT_S))):
+            if time.monotonic() >= limit_s:
                 return False
         with self._changed:
             self._note_finished()
             self._seen = max(self._seen, sequence)
         return True
-
-    def release(self, bo: int) -> bool:
-        """Forget a buffer that is to be freed; False where a run that names it has not finished."""
-        with self._changed:
-            self._note_finished()
-            return super().release(bo)
 
     def _note_finished(self) -> None:
         while self._finished < self._runs.finished:

@@ -82,19 +82,12 @@ class TimedQueue(CommandQueue):
         self._free_s = begin_s + self._run_s + self._image_s * self.batch_size
         self._pending.append(_Timed(call, handle, self._free_s))
 
-    @property
-    def idle(self) -> bool:
-        """Whether every run has finished."""
-        with self._changed:
-            self._finish_what_is_due()
-            return super().idle
-
     def see(self, sequence: int, timeout_s: float | None) -> bool:
         """Wait until a run has finished, and note that the host has seen it. False where the time ran out."""
         _wake_in_time()
         limit_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            while self._finish_what_is_due() < sequence:
+            while self._is_pending(sequence):
                 due_s = self._pending[sequence - self._finished - 1].end_s
                 left_s = min(due_s, due_s if limit_s is None else limit_s) - time.monotonic()
                 if left_s <= 0 and limit_s is not None and limit_s < due_s:
@@ -106,18 +99,14 @@ class TimedQueue(CommandQueue):
             self._seen = max(self._seen, sequence)
             return True
 
-    def release(self, bo: int) -> bool:
-        """Forget a buffer that is to be freed; False where a run that names it has not finished."""
-        with self._changed:
-            self._finish_what_is_due()
-            return super().release(bo)
+    def _is_pending(self, sequence: int) -> bool:
+        self._note_finished()
+        return self._finished < sequence
 
-    def _finish_what_is_due(self) -> int:
-        """The last run that has finished."""
+    def _note_finished(self) -> None:
         while self._pending and self._pending[0].end_s <= time.monotonic():
             _compute(self._pending.popleft().call)
             self._finished += 1
-        return self._finished
 
     def stop(self, timeout_s: float) -> None:
         """Nothing: there is no thread to end."""

@@ -160,7 +160,7 @@ class FutureJob(Job):
     """
 
     def __init__(self, pixels: NDArray[np.uint8], **options: Any) -> None:
-        # Not created by Job: a future costs a request that comes alone 0.03 ms.
+        # Not created by Job: Triton's requests need none, and one that comes alone would wait for it.
         self.future: Future[JobResult] = Future()
         super().__init__(pixels, partial(_settle, self.future), **options)
 

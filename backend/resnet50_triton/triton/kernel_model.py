@@ -129,7 +129,7 @@ class _Request:
         self._sender = request.get_response_sender()  # last: a request that has one must be answered through it
 
     def prepare(self) -> None:
-        """Make the response while the card works: after its run, with cold caches, that would take 0.05 ms."""
+        """Make the response while the card works: after its run the client would wait for it."""
         if not self.job.is_answered:
             with suppress(Exception):  # it is made again then
                 logits = np.empty((len(self.job), CLASSES), np.float32)
