@@ -148,6 +148,10 @@ bench-decode: $(VENV)/.tools sample ## preprocessing against Pillow, OpenCV and 
 bench-serving: $(VENV)/.tools sample perf-analyzer ## what Triton costs: images a second and latency, against kernel.py in a loop
 	@$(BIN)/python -m benchmarks.serving.overhead $(ARGS)
 
+.PHONY: bench-pairs
+bench-pairs: $(VENV)/.tools sample ## two requests together to an idle server, with the queue's timeouts and without
+	@$(BIN)/python -m benchmarks.serving.pairs $(ARGS)
+
 .PHONY: bench-baselines
 bench-baselines: $(VENV)/.tools sample perf-analyzer ## resnet50 on the software card against OpenVINO and onnxruntime INT8 in Triton, same load
 	@$(BIN)/python -m benchmarks.baselines $(ARGS)
