@@ -51,26 +51,35 @@ class Load:
     def many(self, seconds: float, in_flight: int) -> float:
         """Keep requests in flight for some time; the images a second that were answered."""
         answers: queue.Queue[Any] = queue.Queue()
-
-        def send() -> None:
-            self._client.async_infer(
-                "resnet50", [self._input], lambda result, error: answers.put((result, error)), outputs=self._output
-            )
-
         for _ in range(in_flight):
-            send()
+            self._send(answers)
         self._take(answers)  # the pipeline is full from here on
-        send()
+        self._send(answers)
         begin_s = time.perf_counter()
         requests = 0
         while time.perf_counter() - begin_s < seconds:
             self._take(answers)
             requests += 1
-            send()
+            self._send(answers)
         elapsed_s = time.perf_counter() - begin_s
         for _ in range(in_flight):
             self._take(answers)
         return requests * self.images / elapsed_s
+
+    def together(self, requests: int) -> float:
+        """Send so many requests at once; the seconds until all are answered."""
+        answers: queue.Queue[Any] = queue.Queue()
+        begin_s = time.perf_counter()
+        for _ in range(requests):
+            self._send(answers)
+        for _ in range(requests):
+            self._take(answers)
+        return time.perf_counter() - begin_s
+
+    def _send(self, answers: queue.Queue[Any]) -> None:
+        self._client.async_infer(
+            "resnet50", [self._input], lambda result, error: answers.put((result, error)), outputs=self._output
+        )
 
     def _take(self, answers: queue.Queue[Any]) -> None:
         result, error = answers.get(timeout=120)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -23,13 +22,12 @@ from typing import Any
 
 import numpy as np
 from resnet50_triton.runtime.kernel import Kernel
-from resnet50_triton.server.deploy import Deployment
 from resnet50_triton.server.process import Server
 from resnet50_triton.weights import load_fc_weights
 
 from benchmarks.common.machine import SAMPLE, Neighbours, made, write_result
 from benchmarks.common.perf_analyzer import analyze
-from benchmarks.common.repository import with_kernel_alone
+from benchmarks.common.repository import scratch_repository
 from benchmarks.common.rounds import interleave
 from benchmarks.serving.load import Load, load
 
@@ -44,8 +42,7 @@ CALLS = 30  # of the Python client, and of the kernel, in a part
 
 def serve(stack: ExitStack, sample: Path, card: str, simple: bool) -> Server:
     """A server with the kernel model alone."""
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet50-bench-")))
-    repository = with_kernel_alone(Deployment.of_sample(sample, card).make_repository(folder / "models"))
+    repository = scratch_repository(stack, sample, card)
     if simple:
         shutil.copy(Path(__file__).parent / "synchronous" / "1" / "model.py", repository / "resnet50" / "1")
     server = stack.enter_context(Server(repository))

@@ -1,8 +1,8 @@
 """One card at work: serve until it fails, recover, and serve again.
 
 A card is driven by one thread at a time, the one that holds `_driving`: its own thread, or while that sleeps the thread
-that brings a batch, which then starts it at once: a thread that does not have to be woken up saves 0.05 to 0.1 ms. Of
-the end of that run a card that has `events` tells its thread; on any other that is woken up to wait for it.
+that brings a batch, which then starts it at once, because waking a thread up takes time. Of the end of that run a card
+that has `events` tells its thread; on any other that is woken up to wait for it.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ class KernelModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Take requests. The answers come later, except those of requests that are refused at once."""
-        # To run one here and return its answer would save 0.1 ms at most, and the client's next request may come before
-        # we have returned: Triton 2.51, where its queue has timeouts, overlooks that one for 0.5 s.
+        # To run one here and return its answer gains nothing that could be measured, and the client's next request may
+        # come before we have returned: Triton 2.51, where its queue has timeouts, overlooks that one for 0.5 s.
         taken: list[_Request] = []
         responses: list[Any] = []
         for request in requests:
